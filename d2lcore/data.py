@@ -5,10 +5,9 @@
 不开工作进程：图像始终是一个 uint8 张量，取一批就是按下标取出、变成浮点数、除以 255，
 需要放大时再乘两个矩阵。
 
-``python -m d2lcore.data`` 说出会用哪一份数据，需要时先下载。
+``python -m d2lcore data`` 说出会用哪一份数据，需要时先下载。
 """
 
-import argparse
 import gzip
 import hashlib
 import os
@@ -561,21 +560,3 @@ def _check_size(size: int | tuple[int, int] | None, shape: torch.Size) -> tuple[
 def _generator(seed: int) -> torch.Generator:
     _check_count("seed", seed, 0, 2**63 - 1)
     return torch.Generator().manual_seed(seed)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """命令行：真实数据返回 0，只有仿真服饰返回 3，数据坏了或写不进磁盘返回 1。"""
-    parser = argparse.ArgumentParser(
-        prog="python -m d2lcore.data", description="说出会用哪一份数据，需要时先下载。"
-    )
-    parser.add_argument("--offline", action="store_true", help="只在本机找，不下载")
-    offline = parser.parse_args(arguments).offline
-    try:
-        return 0 if describe_source(offline=offline) else 3
-    except (ValueError, RuntimeError) as error:
-        print(f"错误：{error}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from d2lcore import data
+from d2lcore.__main__ import main
 from d2lcore.data import (
     CLASS_NAMES,
     Batches,
@@ -22,7 +23,6 @@ from d2lcore.data import (
     describe_source,
     fashion_mnist_batches,
     load_fashion_mnist,
-    main,
 )
 
 REAL_PLACE = os.environ.get("D2LCORE_DATA", "")
@@ -492,8 +492,16 @@ def test_asking_for_the_stand_in_is_silent(
     train, test = load_fashion_mnist("stand-in" if how == "argument" else None, fallback=False)
     assert (train.name, test.name, len(train), len(test)) == ("仿真服饰", "仿真服饰", 30, 10)
     assert train.images.shape[1:] == (1, 28, 28)
-    assert not torch.equal(train.images[:10], test.images)
     assert capfd.readouterr() == ("", "")
+
+
+def test_stand_in_splits_are_drawn_apart(
+    contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "TEST_SIZE", data.TRAIN_SIZE)
+    train, test = load_fashion_mnist("stand-in")
+    assert not torch.equal(train.labels, test.labels)
+    assert not torch.equal(train.images, test.images)
 
 
 def test_changing_the_stand_in_does_not_last(contents: Contents) -> None:
@@ -544,36 +552,37 @@ def test_command_line_tells_the_source(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cache = tmp_path / "cache" / "d2lcore"
-    assert main(["--offline"]) == 3
+    assert main(["data", "--offline"]) == 3
     out, err = capsys.readouterr()
     assert "仿真服饰" in out
     assert str(cache) in out
     assert err == ""
-    assert main([]) == 3  # 没有镜像，等于下载失败
+    assert main(["data"]) == 3  # 没有镜像，等于下载失败
     assert "注意" in capsys.readouterr().err
     put(contents, cache)
-    assert main([]) == main(["--offline"]) == 0
+    assert main(["data"]) == main(["data", "--offline"]) == 0
     out = capsys.readouterr().out
     assert "Fashion-MNIST" in out
     assert str(cache) in out
     (cache / "t10k-labels-idx1-ubyte").write_bytes(b"")
-    assert main([]) == 1
+    assert main(["data"]) == 1
     assert "坏了" in capsys.readouterr().err
     monkeypatch.setenv("D2LCORE_DATA", "stand-in")
-    assert main([]) == 3
+    assert main(["data"]) == 3
     assert describe_source() is False
 
 
 def test_module_runs_as_a_program(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "D2LCORE_DATA": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "d2lcore.data", "--offline"],
+        [sys.executable, "-m", "d2lcore", "data", "--offline"],
         env={**environment, "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
     )
     assert done.returncode == 3, done.stderr
     assert "仿真服饰" in done.stdout
+    assert done.stderr == ""
 
 
 # ── 真数据，找得到才测 ───────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from d2lcore import _download, data
-from d2lcore._download import DownloadError, download
+from d2lcore._download import DownloadError, MirrorError, _unpack, download
 from d2lcore.data import fashion_mnist_batches, load_fashion_mnist
 
 CONTENT = bytes(range(256)) * 400
@@ -153,6 +154,16 @@ def test_every_fault_is_named_and_leaves_nothing(
     assert mirror + "f.gz" in str(caught.value)
     assert len(server.requests) == tries
     assert left_in(tmp_path) == []
+
+
+def test_a_tiny_archive_cannot_fill_the_memory() -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    tracemalloc.start()
+    with pytest.raises(MirrorError, match="字节长"):
+        list(_unpack(iter([bomb]), 1000, SUM))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_an_existing_file_survives_a_failed_download(server: Server, tmp_path: Path) -> None:
@@ -518,7 +529,7 @@ def test_full_disk_is_an_error_not_a_reason_for_the_stand_in(
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("wrong", ["file:///etc/", "example.org/fashion", "http://"])
+@pytest.mark.parametrize("wrong", ["file:///etc/", "ftp://example.org/", "example.org/fashion", "http://"])
 def test_a_mirror_must_be_an_address(
     packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:

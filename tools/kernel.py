@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+NO_REAL_DATA = 3  # python -m d2lcore data 的退出码：只能用仿真服饰
 CELL_TIMEOUT = 600  # 秒；课文里的训练单元应在 90 秒内
 
 
@@ -80,14 +81,21 @@ def execute(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> float:
 
 
 def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """合并相邻的同名输出流：内核分几次送来是偶然的，不该写进文件。"""
+    """相连的输出流按名字（stdout、stderr）合并：内核分几次送来是偶然的，不该写进文件。
+
+    中间隔着图的不合并，免得图后面印的字跑到图前面。
+    """
     merged: list[NotebookNode] = []
+    streams: dict[str, NotebookNode] = {}
     for output in outputs:
-        last = merged[-1] if merged else None
-        if last and output.output_type == "stream" == last.output_type and output.name == last.name:
-            last.text += output.text
+        if output.output_type != "stream":
+            streams = {}
+        elif output.name in streams:
+            streams[output.name].text += output.text
+            continue
         else:
-            merged.append(output)
+            streams[output.name] = output
+        merged.append(output)
     return merged
 
 

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 from tools.book import ROOT, load_book
+from tools.kernel import NO_REAL_DATA, kernel_environment
 
-NO_REAL_DATA = 3  # python -m d2lcore.data 的退出码：只能用仿真服饰
 CELL_TIMEOUT = 300  # 秒；每格都该远快于此，超时说明卡住了
 
 
 def data_environment() -> dict[str, str]:
     """找数据；找不到真实数据时，返回的环境变量明确要求仿真服饰。"""
-    found = subprocess.run([sys.executable, "-m", "d2lcore.data"], cwd=ROOT)
+    found = subprocess.run([sys.executable, "-m", "d2lcore", "data"], cwd=ROOT)
     if found.returncode == NO_REAL_DATA:
         print("笔记将在「仿真服饰」上重跑：测得的数不与页面比对，但每个论断的区间照样检查。")
         return {"D2LCORE_DATA": "stand-in"}
@@ -40,12 +40,9 @@ def command(twins: list[Path], extra: list[str]) -> list[str]:
 def main() -> None:
     """重跑、比对，以 pytest 的退出码结束。"""
     environment = {
-        **os.environ,
+        **kernel_environment(ROOT),
         **data_environment(),
-        # 内核是另一个进程，靠环境变量找到仓库里的 d2lcore；每个进程一个线程，两个进程正好两核
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),  # 两个进程各一个线程
     }
     twins = [lesson.twin for lesson in load_book(ROOT).lessons]
     sys.exit(subprocess.run(command(twins, sys.argv[1:]), cwd=ROOT, env=environment).returncode)

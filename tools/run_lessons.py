@@ -5,13 +5,11 @@ import sys
 from pathlib import Path
 
 from tools.book import BookError, Page
-from tools.kernel import RunError, execute, kernel_environment
+from tools.kernel import NO_REAL_DATA, RunError, execute, kernel_environment
 from tools.references import placed_cells
 from tools.runs import record_run
 from tools.twin import REAL_DATA, Workshop, build_twin, code_cells, read_twin, write_twin
 from tools.twin_checks import check_lesson, is_reusable
-
-_STAND_IN_EXIT = 3  # python -m d2lcore.data：只有仿真服饰
 
 
 def run_lessons(shop: Workshop, pages: list[Page], *, everything: bool) -> list[str]:
@@ -31,6 +29,7 @@ def run_lessons(shop: Workshop, pages: list[Page], *, everything: bool) -> list[
         try:
             seconds = _execute(shop, page)
             print(f"{seconds:.1f} 秒")
+            _print_problems(shop, page)
         except BookError as error:
             print("失败")
             failures.append(str(error))
@@ -41,11 +40,11 @@ def run_lessons(shop: Workshop, pages: list[Page], *, everything: bool) -> list[
 
 def require_real_data(root: Path) -> None:
     """提交的输出只用真实数据生成：没有真实数据（或取不到）就不执行。"""
-    if not (root / "d2lcore" / "data.py").is_file():
+    if not (root / "d2lcore" / "__main__.py").is_file():
         return  # 没有数据模块的书（测试用的小书）
-    command = [sys.executable, "-m", "d2lcore.data"]
+    command = [sys.executable, "-m", "d2lcore", "data"]
     result = subprocess.run(command, cwd=root, env=kernel_environment(root), check=False)
-    if result.returncode == _STAND_IN_EXIT:
+    if result.returncode == NO_REAL_DATA:
         raise BookError(
             f"没有真实的 {REAL_DATA}，而笔记的输出只用真实数据生成。"
             "请让 D2LCORE_DATA 指向数据文件夹，或连上网络再运行。"

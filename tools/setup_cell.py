@@ -12,9 +12,10 @@ if importlib.util.find_spec("d2lcore") is None:
     importlib.invalidate_caches()
     if importlib.util.find_spec("d2lcore") is None:
         raise RuntimeError(
-            "没有装上 d2lcore，多半是连不上 GitHub。Kaggle 请先在右侧 Settings 里打开 Internet；"
-            "别处请换个网络再运行本格，或下载 {repository} 的压缩包，解压后在那个文件夹里运行 "
-            "pip install ."
+            "没有装上 d2lcore，多半是连不上 GitHub。"
+            "在 Kaggle 上，请先在右侧 Settings 里打开 Internet，再运行本格；"
+            "在别处，请换个网络再运行本格，或下载压缩包（网页 {repository} 上的 Code 按钮），"
+            "解压后在那个文件夹里运行 pip install ."
         )"""
 
 

@@ -23,7 +23,7 @@ TARGET = Path(__file__).resolve().parents[1] / "d2lcore" / "fonts" / "D2LSansSC-
 FACE = "Noto Sans CJK SC"
 FAMILY = "D2L Sans SC"
 PUNCTUATION = "　、。·—…‘’“”〈〉《》「」『』【】（），：；？！￥％～–•"
-SYMBOLS = "−×÷±≈≠≤≥°²³→←↑↓↔∈∂∇∑∏√∞∝∫⊙✓✗①②③④⑤⑥⑦⑧⑨⑩"
+SYMBOLS = "−×÷±≈≠≤≥°²³→←↑↓↔∈∂∇∑∏√∞∝∫⊙✓①②③④⑤⑥⑦⑧⑨⑩"
 _MAX_BYTES = 1_500_000
 _UNUSED_TABLES = ("vmtx", "vhea", "VORG", "BASE", "GSUB", "GPOS", "GDEF", "DSIG")
 
@@ -31,7 +31,9 @@ _UNUSED_TABLES = ("vmtx", "vhea", "VORG", "BASE", "GSUB", "GPOS", "GDEF", "DSIG"
 def wanted_characters() -> set[str]:
     """字集里的全部字符。"""
     ascii_printable = {chr(code) for code in range(0x20, 0x7F)}
-    greek = {chr(code) for code in range(0x391, 0x3CA) if code != 0x3A2}
+    greek = {
+        chr(code) for code in (*range(0x391, 0x3A2), *range(0x3A3, 0x3AA), *range(0x3B1, 0x3CA))
+    }
     return ascii_printable | greek | set(gb2312()) | set(PUNCTUATION + SYMBOLS)
 
 
@@ -56,6 +58,8 @@ def make_subset(source: Path) -> bytes:
     options.name_languages = [0x409]
     options.font_number = _face_number(source)
     font = subset.load_font(str(source), options)
+    if missing := {c for c in wanted_characters() if ord(c) not in font.getBestCmap()}:
+        raise ValueError(f"{source} 里没有这些字：{''.join(sorted(missing))}。")
     subsetter = subset.Subsetter(options)
     subsetter.populate(text="".join(sorted(wanted_characters())))
     subsetter.subset(font)

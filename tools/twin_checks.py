@@ -23,10 +23,10 @@ def check_book(book: Book) -> list[str]:
     listed = {page.source for page in book.pages}
     twins = {page.twin for page in book.lessons}
     problems = []
-    for path in _files(book.root / "book", ".md"):
+    for path in _files(book, ".md"):
         if path not in listed and is_lesson_source(path):
             problems.append(f"{_short(book, path)}: 不在 _toc.yml 里，读者看不到这一课。")
-    for path in _files(book.root / "book", ".ipynb"):
+    for path in _files(book, ".ipynb"):
         if path not in twins:
             problems.append(f"{_short(book, path)}: 没有对应的课（.md），请删去。")
     return problems
@@ -159,7 +159,8 @@ def _unchecked_numbers(twin: NotebookNode) -> Iterator[str]:
 def _output_text(output: NotebookNode) -> str:
     if output.output_type == "stream":
         return str(output.text)
-    return str(output.get("data", {}).get("text/plain", ""))
+    data = output.get("data", {})
+    return "\n".join(str(value) for kind, value in data.items() if kind.startswith("text/"))
 
 
 def _missing_alt(twin: NotebookNode) -> Iterator[str]:
@@ -226,9 +227,10 @@ def _head(cell: NotebookNode) -> str:
     return lines[0][:40] if lines else "空"
 
 
-def _files(folder: Path, suffix: str) -> list[Path]:
-    hidden = (p for p in sorted(folder.rglob(f"*{suffix}")))
-    return [p for p in hidden if not any(part.startswith(".") for part in p.parts)]
+def _files(book: Book, suffix: str) -> list[Path]:
+    """``book`` 文件夹里的文件，不看 ``.ipynb_checkpoints`` 之类隐藏的文件夹。"""
+    paths = sorted((book.root / "book").rglob(f"*{suffix}"))
+    return [p for p in paths if "/." not in f"/{_short(book, p)}"]
 
 
 def _short(book: Book, path: Path) -> str:

@@ -92,10 +92,14 @@ def check_boxes(app: Sphinx, env: BuildEnvironment) -> None:
     path = Path(env.srcdir, DATA, "errata.yml")
     if not path.exists():
         return
-    for item in load_list(path, KEYS, "id"):
-        page = f"book/{item.get('lesson')}"
-        if item.get("lesson") and item["id"] not in env.metadata[page].get("errata", []):
-            raise SphinxError(f"{page}.md 里缺少勘误框：```{{errata}} {item['id']}```。")
+    missing = [
+        f"book/{item['lesson']}.md 里缺少勘误框 ```{{errata}} {item['id']}```。"
+        for item in load_list(path, KEYS, "id")
+        if item.get("lesson")
+        and item["id"] not in env.metadata[f"book/{item['lesson']}"].get("errata", [])
+    ]
+    if missing:
+        raise SphinxError("\n".join(missing))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

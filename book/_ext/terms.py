@@ -6,6 +6,7 @@ avoid（本书不用的写法）。
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ class Terms(DataDirective):
     def run(self) -> list[nodes.Node]:
         """按中文名的登记顺序排列的定义表。"""
         items = load_list(self.source("terms.yml"), KEYS, "zh")
+        names = Counter(name for item in items for name in self.names(item))
+        self.ambiguous = {name for name, times in names.items() if times > 1}
         return [nodes.definition_list("", *map(self.entry, items), classes=["terms"])]
 
     def entry(self, item: Record) -> nodes.definition_list_item:
@@ -33,11 +36,17 @@ class Terms(DataDirective):
         if item["en"] != item["zh"]:
             term += nodes.inline("", f" {item['en']}", classes=["term-en"])
         self.state.document.note_explicit_target(term)
-        for name in [item["zh"], *(item.get("aliases") or [])]:
-            self.env.get_domain("std")._note_term(name, anchor, location=term)  # type: ignore[attr-defined]
+        for name in self.names(item):
+            if name == item["zh"] or name not in self.ambiguous:
+                self.env.get_domain("std")._note_term(name, anchor, location=term)  # type: ignore[attr-defined]
         meaning = nodes.definition("", *self.parse(item["meaning"]))
         meaning += list(self.other_names(item))
         return nodes.definition_list_item("", term, meaning)
+
+    @staticmethod
+    def names(item: Record) -> list[str]:
+        """中文名与各个别名。一个别名可以属于几条（如“步长”），那样 ``{term}`` 就不能用它。"""
+        return [item["zh"], *(item.get("aliases") or [])]
 
     def other_names(self, item: Record) -> Iterator[nodes.paragraph]:
         """PyTorch 名与其他译名，搜索时也能查到。"""

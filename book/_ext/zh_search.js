@@ -12,7 +12,7 @@ var splitQuery = function (query) {
   return words;
 };
 
-document.addEventListener("DOMContentLoaded", function () {
+var zhPatchSearch = function () {
   // 从文件夹直接打开时浏览器不许读别的网页，只列标题，不取摘要。
   if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
@@ -25,4 +25,8 @@ document.addEventListener("DOMContentLoaded", function () {
     parsed[3] = new Set(words);
     return parsed;
   };
-});
+};
+
+// 主题先载入 searchtools.js 再载入本文件；别的主题次序相反。
+if (typeof Search === "undefined") document.addEventListener("DOMContentLoaded", zhPatchSearch);
+else zhPatchSearch();

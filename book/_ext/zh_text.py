@@ -20,7 +20,8 @@ def needs_no_space(before: str, after: str) -> bool:
 def join_lines(app: Sphinx, doctree: nodes.document) -> None:
     """删去中文之间的软换行；MyST 把软换行存成单独的 ``Text("\\n")``。"""
     for parent in doctree.findall(nodes.TextElement):
-        kids = parent.children
+        # markdown-it 在粗体等标记的前后会留下空的 Text
+        kids = parent.children = [kid for kid in parent.children if kid != ""]
         for at in range(len(kids) - 2, 0, -1):
             if kids[at] == "\n" and needs_no_space(kids[at - 1].astext(), kids[at + 1].astext()):
                 del kids[at]

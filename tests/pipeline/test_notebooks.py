@@ -1,6 +1,7 @@
 """执行、检查、缓存：好的放行，坏的拦下并说清怎么办。"""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,8 @@ $$ (eq-a)
 ```{code-cell} ipython3
 import sys
 
-print("甲")
-print("乙", file=sys.stderr)
+print("甲", flush=True)
+print("乙", file=sys.stderr, flush=True)
 print("丙")
 ```
 
@@ -136,6 +137,27 @@ def test_running_again_gives_the_same_bytes(copy: TinyBook) -> None:
     assert copy.twin.read_bytes() == before
 
 
+def test_neighbouring_streams_are_merged() -> None:
+    error = nbformat.v4.new_output("stream", name="stderr", text="警告\n")
+    outputs = [*printed("甲\n"), error, *printed("乙\n"), *image(), *printed("丙\n")]
+    texts = [output.get("text") for output in kernel.merge_streams(outputs)]
+    assert texts == ["甲\n乙\n", "警告\n", None, "丙\n"]
+
+
+def test_kernel_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("PYTHONPATH", "other")
+    monkeypatch.setenv("D2LCORE_DATA", "data")
+    env = kernel.kernel_environment(tmp_path / "book")
+    assert env["PYTHONPATH"] == os.pathsep.join([str(tmp_path / "book"), "other"])
+    assert env["D2LCORE_DATA"] == str(tmp_path / "data")
+    assert env["PYTHONHASHSEED"] == "0"
+    assert "MPLBACKEND" not in env
+    monkeypatch.setenv("D2LCORE_DATA", "stand-in")
+    assert kernel.kernel_environment(tmp_path)["D2LCORE_DATA"] == "stand-in"
+
+
 def test_runs_are_recorded(executed: TinyBook) -> None:
     runs = json.loads((executed.root / "book/_data/runs.json").read_text(encoding="utf-8"))
     record = runs["one/first"]
@@ -156,6 +178,21 @@ def count_executions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(run_lessons, "execute", fake)
     return executed
+
+
+def test_run_tells_what_check_will_say(
+    tiny: TinyBook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def draw(notebook: NotebookNode, folder: Path, env: dict[str, str]) -> float:
+        for k, cell in enumerate(code_cells(notebook), start=1):
+            cell.execution_count = k
+        code_cells(notebook)[1].outputs = image()
+        return 1.0
+
+    monkeypatch.setattr(run_lessons, "execute", draw)
+    tiny.only_lesson(CELL % "plot()")
+    assert run(tiny) == 0
+    assert "没有 mystnb.image.alt" in capsys.readouterr().err
 
 
 def test_unchanged_lesson_is_not_executed(copy: TinyBook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +304,7 @@ def test_only_real_data_is_written(
 ) -> None:
     tiny.only_lesson(CELL % "1")
     tiny.write("d2lcore/__init__.py", "")
-    tiny.write("d2lcore/data.py", f"raise SystemExit({code})\n")
+    tiny.write("d2lcore/__main__.py", f"raise SystemExit({code})\n")
     assert run(tiny) == 1
     assert message in capsys.readouterr().err
     assert not tiny.twin.exists()
@@ -380,10 +417,12 @@ def test_another_site_address(copy: TinyBook, capsys: pytest.CaptureFixture[str]
 
 def test_toc_and_folder_must_agree(copy: TinyBook, capsys: pytest.CaptureFixture[str]) -> None:
     copy.write("book/one/lost.ipynb", "{}")
+    copy.write("book/one/.ipynb_checkpoints/first-checkpoint.ipynb", "{}")
     copy.lesson("# 不在目录里\n", name="hidden")
     error = complaint(copy, capsys)
     assert "book/one/hidden.md: 不在 _toc.yml 里" in error
     assert "book/one/lost.ipynb: 没有对应的课" in error
+    assert "checkpoint" not in error
 
 
 def test_toc_entry_without_file(copy: TinyBook, capsys: pytest.CaptureFixture[str]) -> None:

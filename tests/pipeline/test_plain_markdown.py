@@ -161,7 +161,7 @@ def test_gated_solution_spans_code_cells(convert: Convert) -> None:
 
 def test_links_become_absolute(convert: Convert) -> None:
     result = convert(
-        "(sec-a)=\n# 第一课\n\n[乙](second.md) [](second.md) [丙](second.md#sec-second) [](#sec-a) "
+        "(sec-a)=\n# 第一课\n\n[乙](second.md) [](second.md) [丙](#sec-second) [](#sec-a) "
         "{doc}`second` {doc}`章 </book/one/index>` {ref}`sec-second` {ref}`那里 <sec-second>` "
         "![点](pixel.png)\n"
     )
@@ -200,6 +200,10 @@ def test_citations(convert: Convert) -> None:
     )
 
 
+def test_latex_accents_in_names(convert: Convert) -> None:
+    assert "[Soulié（1990）](" in convert("# 第一课\n\n{cite:t}`soulie1990`\n")
+
+
 def test_errata_box(convert: Convert) -> None:
     result = convert("# 第一课\n\n```{errata} softmax-sum\n```\n")
     assert (
@@ -236,6 +240,8 @@ FIRST_LINE = FRONT.count("\n") + 1
         ("{ref}`eq-second`\n", 3, "请用 {eq}"),
         ("[甲](#nowhere)\n", 3, "没有标签 nowhere"),
         ("[甲](nowhere.md)\n", 3, "目录里没有 book/one/nowhere"),
+        ("[甲](second.md#sec-second)\n", 3, r"写成 \[文字\]\(#sec-second\)"),
+        ("甲 $$x$$\n", 3, r"行内的 \$\$"),
         ("[甲](data.csv)\n", 3, "不是网址"),
         ("{doc}`nowhere`\n", 3, "目录里没有"),
         ("![甲](nowhere.png)\n", 3, "找不到图片"),

@@ -45,6 +45,7 @@ BIB = r"""
 @article{lecun1998, author={LeCun, Yann and Bottou, L{\'e}on and Bengio, Yoshua}, title={A},
   year={1998}}
 @book{two2020, author={Li, A. and Wang, B.}, title={B}, year={2020}}
+@book{soulie1990, author={Souli{\'e}, F.}, title={D}, year={1990}}
 @book{bishop2006, author={Bishop, Christopher}, title={C}, year={2006}}
 """
 ERRATA = """

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,9 +13,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    sync_playwright,
+)
 
-from tools.book import ROOT, Book, load_book
+from tools.book import ROOT, load_book
 
 HTML = ROOT / "_build" / "html"
 ARGS = [
@@ -24,7 +33,11 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # 别的主机一律解析失败：有没有网络，测试都一样快
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 800}}
 BOOK = load_book()
 DOCNAMES = [page.docname for page in BOOK.pages]
 LESSONS = [page.docname for page in BOOK.lessons]
@@ -66,47 +79,73 @@ class Visit:
 
 
 class Site:
-    """建好的站点；``open`` 在一个全新的浏览器会话里打开一页。"""
+    """建好的站点。"""
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.browser = browser
         self.bases = {"http": address, "file": HTML.as_uri() + "/"}
-        self.book: Book = BOOK
+        self.looked: dict[str, Visit] = {}
+        self.sessions: dict[str, BrowserContext] = {}
 
-    def open(self, name: str, scheme: str = "http", **options: Any) -> Visit:
-        """``name`` 如 ``book/index`` 或 ``search.html?q=…``；``options`` 交给浏览器会话。"""
-        options.setdefault("viewport", {"width": 1280, "height": 900})
-        visit = Visit(self.browser.new_context(**options).new_page())
+    @contextmanager
+    def open(
+        self, name: str, scheme: str = "http", session: str = "", **options: Any
+    ) -> Iterator[Visit]:
+        """打开一页，用完即关；``options``（窗口大小、深浅色）交给浏览器。
+
+        会留下痕迹（localStorage）的测试各用一个新会话；其余的写同一个 ``session`` 名，
+        共用会话与它的缓存，快得多。
+        """
+        context = self.sessions.get(session) or self.browser.new_context(**DESKTOP | options)
+        if session:
+            self.sessions[session] = context
+        visit = self._open(name, scheme, context)
+        yield visit
+        visit.page.close()
+        if not session:
+            context.close()
+
+    def look(self, name: str) -> Visit:
+        """以 http 打开一页只读；各测试共用，不可点击或改动。"""
+        if name not in self.looked:
+            if "look" not in self.sessions:
+                self.sessions["look"] = self.browser.new_context(**DESKTOP)
+            context = self.sessions["look"]
+            self.looked[name] = self._open(name, "http", context)
+        return self.looked[name]
+
+    def _open(self, name: str, scheme: str, context: BrowserContext) -> Visit:
+        visit = Visit(context.new_page())
         self.watch(visit)
-        path = name if ".html" in name else f"{name}.html"
-        visit.page.goto(self.bases[scheme] + path)
-        visit.page.wait_for_load_state("networkidle" if scheme == "http" else "load")
+        visit.page.goto(self.bases[scheme] + (name if ".html" in name else f"{name}.html"))
+        if name == "index":  # 站点根只是转到首页
+            visit.page.wait_for_url("**/book/index.html")
+        visit.js("document.fonts.ready.then(() => true)")
         return visit
 
     def watch(self, visit: Visit) -> None:
-        """记下异常；发往别处的请求一律拦下，免得测试因网络而慢。"""
+        """记下异常。"""
         host = urlsplit(self.bases["http"]).netloc
 
-        def route(route: Route) -> None:
-            url = urlsplit(route.request.url)
-            if url.scheme in ("http", "https") and url.netloc != host:
-                visit.outside.append(route.request.url)
-                route.abort()
-            else:
-                route.continue_()
+        def note_request(request: Request) -> None:
+            url = urlsplit(request.url)
+            if url.scheme not in ("file", "data", "blob") and url.netloc != host:
+                visit.outside.append(request.url)
+
+        def note_response(response: Response) -> None:
+            if response.status >= 400:
+                visit.errors.append(f"{response.status}：{response.url}")
+
+        def note_console(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                visit.errors.append(f"控制台：{message.text}")
 
         page = visit.page
-        page.route("**/*", route)
+        page.on("request", note_request)
+        page.on("response", note_response)
+        page.on("console", note_console)
+        page.on("requestfailed", lambda request: visit.errors.append(f"取不到：{request.url}"))
         page.on("pageerror", lambda error: visit.errors.append(f"脚本错误：{error}"))
-        page.on("requestfailed", lambda r: visit.errors.append(f"取不到：{r.url}"))
-        page.on(
-            "response",
-            lambda r: visit.errors.append(f"{r.status}：{r.url}") if r.status >= 400 else None,
-        )
-        page.on(
-            "console",
-            lambda m: visit.errors.append(f"控制台：{m.text}") if m.type == "error" else None,
-        )
 
 
 @pytest.fixture(scope="session")
@@ -125,11 +164,9 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def visit(site: Site, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """以 http 打开参数所指的页；测试结束时关掉会话。"""
-    opened = site.open(request.param)
-    yield opened
-    opened.page.context.close()
+def visit(site: Site, request: pytest.FixtureRequest) -> Visit:
+    """参数所指的页，只读。"""
+    return site.look(request.param)
 
 
 def page_file(docname: str) -> Path:

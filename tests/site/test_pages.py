@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.site.conftest import ALL_PAGES, DOCNAMES, Site, Visit
+from tests.site.conftest import ALL_PAGES, DOCNAMES, PHONE, Site, Visit
 
 every_page = pytest.mark.parametrize("visit", ALL_PAGES, indirect=True, ids=str)
 every_document = pytest.mark.parametrize("visit", DOCNAMES, indirect=True, ids=str)
@@ -18,35 +18,37 @@ def test_loads_without_errors_or_outside_requests(visit: Visit) -> None:
 
 @pytest.mark.parametrize("name", ALL_PAGES)
 def test_opens_from_a_folder(site: Site, name: str) -> None:
-    visit = site.open(name, scheme="file")
-    try:
+    with site.open(name, scheme="file", session="folder") as visit:
         assert visit.outside == []
         assert visit.errors == []
-        assert visit.js("document.fonts.ready.then(() => true)")
         assert visit.js("document.querySelectorAll('.tex:not(:has(.katex))').length") == 0
-    finally:
-        visit.page.context.close()
 
 
-@pytest.mark.parametrize("color", ["light", "dark"])
 @pytest.mark.parametrize("name", DOCNAMES)
-def test_no_sideways_scroll_on_a_phone(site: Site, name: str, color: str) -> None:
-    visit = site.open(name, viewport={"width": 390, "height": 800}, color_scheme=color)
-    try:
-        assert visit.js("document.documentElement.dataset.theme") == color
-        # 展开所有折叠块再量
-        visit.js("document.querySelectorAll('details').forEach(d => { d.open = true })")
-        visit.js("document.querySelectorAll('.toggle-hidden').forEach(e => e.click())")
-        width = visit.js("document.documentElement.scrollWidth")
-        assert width <= 390, f"页面宽 {width}：{visit.js(WIDE)}"
-    finally:
-        visit.page.context.close()
+def test_no_sideways_scroll_on_a_phone(site: Site, name: str) -> None:
+    with site.open(name, session="phone", **PHONE) as visit:
+        for color in ("light", "dark"):
+            visit.js(f"document.documentElement.dataset.theme = '{color}'")
+            assert visit.js(WIDTH) <= 390
+        visit.js(UNFOLD)
+        assert visit.js("document.querySelectorAll('.admonition.toggle-hidden').length") == 0
+        assert visit.js(WIDE) == []
+        assert visit.js(WIDTH) <= 390
 
 
-# 撑宽页面的元素（不在自己的滚动框里的）
+WIDTH = "document.documentElement.scrollWidth"
+
+# 展开所有折叠块
+UNFOLD = """() => {
+  document.querySelectorAll('details').forEach(d => { d.open = true });
+  document.querySelectorAll('.admonition.toggle-hidden > .admonition-title')
+    .forEach(title => title.click());
+}"""
+
+# 伸出屏幕、又不在自己的滚动框里的元素：要么撑宽页面，要么被框裁掉而读不到
 WIDE = """[...document.querySelectorAll('.bd-article *')]
   .filter(e => e.getBoundingClientRect().right > 391
-    && !e.closest('pre, .tex, .pst-scrollable-table-container, .output'))
+    && !e.closest('pre, .tex, .pst-scrollable-table-container, .cell_output .output'))
   .map(e => e.outerHTML.slice(0, 80)).slice(0, 5)"""
 
 
@@ -73,6 +75,15 @@ def test_math_is_typeset(visit: Visit) -> None:
         })()"""
     )
     assert not re.search(r"\\\(|\\\[|\$\$|\\frac|\\mathbf|\\begin\{", text)
+
+
+@every_document
+def test_punctuation_stays_with_the_formula(visit: Visit) -> None:
+    loose = visit.js(
+        "[...document.querySelectorAll('article span.tex')]"
+        ".filter(e => /^[，。；：、]/.test(e.nextSibling?.data || '')).map(e => e.innerText)"
+    )
+    assert loose == []
 
 
 @every_document
