@@ -48,7 +48,12 @@ $(VENV)/.browser: pyproject.toml | $(VENV)/.site
 	@touch $@
 
 # ---- 站点 ---------------------------------------------------------------------------
-site: $(VENV)/.site
+# Sphinx 不会因扩展改了而重读课文：扩展有变化就从头建
+_build/.extensions: $(wildcard book/_ext/*) | $(VENV)/.site
+	@rm -rf _build/html _build/.doctrees
+	@mkdir -p _build && touch $@
+
+site: $(VENV)/.site _build/.extensions
 	$(PY) -m tools.notebooks cache
 	$(BIN)/jupyter-book build . --quiet -W -n --keep-going
 	@echo "站点已建好：用浏览器打开 _build/html/index.html，或运行 make serve 后访问 http://localhost:$(PORT)"

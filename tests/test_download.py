@@ -529,7 +529,9 @@ def test_full_disk_is_an_error_not_a_reason_for_the_stand_in(
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("wrong", ["file:///etc/", "ftp://example.org/", "example.org/fashion", "http://"])
+@pytest.mark.parametrize(
+    "wrong", ["file:///etc/", "ftp://example.org/", "example.org/fashion", "http://"]
+)
 def test_a_mirror_must_be_an_address(
     packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:

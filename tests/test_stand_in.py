@@ -72,6 +72,12 @@ def test_same_arguments_give_the_same_garments() -> None:
     assert torch.equal(la, lb)
 
 
+def test_other_seeds_give_other_garments() -> None:
+    (a, la), (b, lb) = make_garments(1_000, seed=3), make_garments(1_000, seed=4)
+    assert not torch.equal(la, lb)
+    assert (a != b).flatten(1).any(1).all()
+
+
 def test_global_random_state_is_neither_read_nor_changed() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -88,6 +94,7 @@ def test_number_of_threads_does_not_matter() -> None:
         one = make_garments(2_000, seed=5)[0]
         torch.set_num_threads(2)
         two = make_garments(2_000, seed=5)[0]
+        assert torch.get_num_threads() == 2  # 画的时候只用一个线程，画完恢复
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(one, two)
@@ -220,6 +227,25 @@ def test_lookalikes_keep_their_own_label() -> None:
         mine = drawn[labels == label]
         assert set(mine.tolist()) == {label, *others}
         assert abs((mine != label).float().mean() - share) < 0.03
+
+
+def test_lookalikes_are_really_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stand_in, "_drawn_as", lambda labels, _: torch.full_like(labels, 8))
+    images, labels = make_garments(100)
+    assert (images[:, 0, 18, 14] > 0).all()  # 全画成了包：中间没有洞
+    assert labels.bincount().tolist() == [10] * 10
+
+
+@pytest.mark.parametrize(
+    "knob",
+    ["SHIFT", "TURN", "STRETCH", "SHEAR", "BEND", "SHADE", "GRAIN", "DETAIL", "PATTERN"],
+)
+def test_every_knob_matters(knob: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _ = make_garments(200)
+    monkeypatch.setattr(stand_in, knob, 0.0)  # 随机数的次序不变，只少了这一样变化
+    after, _ = make_garments(200)
+    changed = (before != after).flatten(1).any(1).float().mean()
+    assert changed > (0.2 if knob == "PATTERN" else 0.7)  # 只有约三成的布有花纹
 
 
 def test_fields_combine_as_regions() -> None:

@@ -30,6 +30,7 @@ class _ThisPython(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv.append("--log-level=ERROR")  # 内核每次启动都提醒本机连接没有加密
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
 
 

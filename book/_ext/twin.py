@@ -20,6 +20,13 @@ def refuse_to_execute(notebook: Any, cwd: str, *args: Any, **kwargs: Any) -> NoR
     )
 
 
+def depend_on_twin(app: Sphinx, doctree: nodes.document) -> None:
+    """输出变了而 .md 没变时，这一页也要重建。"""
+    twin = Path(app.srcdir, f"{app.env.docname}.ipynb")
+    if twin.exists():
+        app.env.note_dependency(str(twin))
+
+
 def offer_twin(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
@@ -32,5 +39,6 @@ def offer_twin(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx 扩展入口。"""
     nb_cache.single_nb_execution = refuse_to_execute
+    app.connect("doctree-read", depend_on_twin)
     app.connect("html-page-context", offer_twin, priority=600)  # 在主题（501）之后
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,8 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-
-from tests.site.conftest import ALL_PAGES, HTML, page_file
+from site_browser import ALL_PAGES, HTML, page_file
 
 
 class Collector(HTMLParser):

@@ -3,8 +3,7 @@
 import re
 
 import pytest
-
-from tests.site.conftest import ALL_PAGES, DOCNAMES, PHONE, Site, Visit
+from site_browser import ALL_PAGES, DOCNAMES, PHONE, Site, Visit
 
 every_page = pytest.mark.parametrize("visit", ALL_PAGES, indirect=True, ids=str)
 every_document = pytest.mark.parametrize("visit", DOCNAMES, indirect=True, ids=str)
