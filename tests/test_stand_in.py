@@ -216,7 +216,7 @@ def test_convolution_beats_the_linear_model(train_set: Split, test_set: Split) -
     # 衬衫最难，裤子、包、短靴容易
     recalls = [(guesses[1][labels == k] == k).float().mean().item() for k in range(10)]
     assert min(range(10), key=recalls.__getitem__) == SHIRT
-    assert min(recalls[1], recalls[8], recalls[9]) > 0.9
+    assert min(recalls[1], recalls[8], recalls[9]) > recalls[SHIRT] + 0.2  # 实测相差 0.4 上下
 
 
 def test_lookalikes_keep_their_own_label() -> None:
