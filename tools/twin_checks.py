@@ -51,7 +51,7 @@ def check_lesson(shop: Workshop, page: Page) -> list[str]:
     source = _short(shop.book, page.source)
     problems += [
         f"{source}: {problem}"
-        for rule in (_unchecked_numbers, _missing_alt)
+        for rule in (_unchecked_numbers, _missing_alt, _silencing_semicolon)
         for problem in rule(twin)
     ]
     return problems
@@ -175,6 +175,13 @@ def _missing_alt(twin: NotebookNode) -> Iterator[str]:
                 f"第 {k} 个代码单元（{_head(cell)}）有 mystnb.figure，应恰好画一张图，"
                 f"现在是 {images} 张。"
             )
+
+
+def _silencing_semicolon(twin: NotebookNode) -> Iterator[str]:
+    """行尾的分号在 Jupyter 里能藏住输出，nbval 重跑时却藏不住，于是比对失败。"""
+    for k, cell in enumerate(code_cells(twin), start=1):
+        if cell.source.rstrip().endswith(";"):
+            yield f"第 {k} 个代码单元（{_head(cell)}）以分号结尾；请改成赋值，例如 ax = …。"
 
 
 def _definition_problems(book: Book, page: Page, wanted: NotebookNode) -> Iterator[str]:

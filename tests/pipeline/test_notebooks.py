@@ -445,6 +445,14 @@ def test_approximate_number_needs_expect(
     assert check(tiny) == 0
 
 
+def test_semicolon_does_not_hide_output_from_nbval(
+    tiny: TinyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.only_lesson(CELL % "1 + 1;")
+    run(tiny)
+    assert "以分号结尾" in complaint(tiny, capsys)
+
+
 def test_image_needs_alt(tiny: TinyBook, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.only_lesson(CELL % "plot()")
     fake_twin(tiny, image())
