@@ -1,6 +1,6 @@
 """重跑全部笔记，与提交的输出逐格比对；没有真实数据时改用仿真服饰，并说明。
 
-    python -m tools.nbval [pytest 的其他参数]
+python -m tools.nbval [pytest 的其他参数]
 """
 
 import os
