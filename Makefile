@@ -4,7 +4,7 @@
 #   make test-site   在真实浏览器里检查建好的站点
 #   make notebooks   重跑改动过的笔记，更新其输出
 #   make serve       建站并在本机预览
-#   make bench       与同类并排测速
+#   make bench       与同类并排测速（BENCH="--only LeNet --json 文件" 可加参数）
 #   make lint        ruff 与 mypy
 #   make clean       删掉生成物（保留 .venv）
 PYTHON ?= python3
@@ -91,7 +91,7 @@ notebooks: $(VENV)/.test
 bench: $(VENV)/.test
 	$(PIP) -e ".[bench]"
 	test -d .bench/d2l || $(PIP) --no-deps --target .bench/d2l d2l==0.17.6
-	$(PY) -m benchmarks.run
+	$(PY) -m benchmarks.run $(BENCH)
 
 clean:
 	rm -rf _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
