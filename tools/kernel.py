@@ -44,8 +44,8 @@ def kernel_environment(root: Path) -> dict[str, str]:
     env = dict(os.environ)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), env.get("PYTHONPATH")]))
     env["PYTHONHASHSEED"] = "0"
-    # OpenMP 的线程互相等待时缺省空转；只要有别的程序占着一个核，LeNet 一轮就慢十几倍。让它们睡着等
-    env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # 另一个程序占着一个核时，OpenMP 线程空转着互相等，LeNet 一轮会慢十几倍；空转一小会儿就睡，则不会
+    env.setdefault("GOMP_SPINCOUNT", "10000")
     env.pop("MPLBACKEND", None)
     data = env.get("D2LCORE_DATA")
     if data and data != "stand-in":  # 内核在课文的文件夹里运行，相对路径会指错地方
