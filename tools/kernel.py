@@ -44,7 +44,8 @@ def kernel_environment(root: Path) -> dict[str, str]:
     env = dict(os.environ)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), env.get("PYTHONPATH")]))
     env["PYTHONHASHSEED"] = "0"
-    # 另一个程序占着一个核时，OpenMP 线程空转着互相等，LeNet 一轮会慢十几倍；空转一小会儿就睡，则不会
+    # 另一个程序占着一个核时，OpenMP 线程空转着互相等，LeNet 一轮会慢十几倍；
+    # 让它们空转一小会儿就睡，则不会
     env.setdefault("GOMP_SPINCOUNT", "10000")
     env.pop("MPLBACKEND", None)
     data = env.get("D2LCORE_DATA")
