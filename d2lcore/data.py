@@ -84,6 +84,14 @@ class ImageData:
     Raises:
         TypeError: 张量的类型（dtype）不对。
         ValueError: 形状不对，两者个数不等，不在同一设备上，或标签越界。
+
+    Examples:
+        >>> images = torch.tensor([0, 51, 102, 255], dtype=torch.uint8).view(2, 1, 1, 2)
+        >>> data = ImageData(images, torch.tensor([1, 0]), ("圆", "方"), "小例子")
+        >>> data
+        ImageData(小例子，2 张 1×1×2，2 类)
+        >>> data[0]
+        (tensor([[[0.0000, 0.2000]]]), 1)
     """
 
     images: Tensor
@@ -189,6 +197,15 @@ class Batches:
 
     Raises:
         ValueError: 某个参数不合适，或没有这个设备。
+
+    Examples:
+        >>> images = torch.zeros(5, 1, 28, 28, dtype=torch.uint8)
+        >>> data = ImageData(images, torch.tensor([0, 1, 0, 1, 1]), ("圆", "方"), "小例子")
+        >>> for X, y in Batches(data, batch_size=2, size=32):
+        ...     print(tuple(X.shape), y.tolist())
+        (2, 1, 32, 32) [0, 1]
+        (2, 1, 32, 32) [0, 1]
+        (1, 1, 32, 32) [1]
     """
 
     def __init__(
@@ -214,7 +231,7 @@ class Batches:
         self.device = data.images.device if device is None else pick_device(device)
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self._generator = None if seed is None else _generator(seed)
+        self.generator = None if seed is None else _generator(seed)
         self._images = data.images.to(self.device)
         self._labels = data.labels.to(self.device)
         self._resize = None
@@ -230,7 +247,7 @@ class Batches:
         """从头走一遍；``shuffle`` 时先抽一个新的次序。"""
         n = len(self.data)
         # 次序总在 CPU 上抽：同一种子在任何设备上给出同一次序
-        order = torch.randperm(n, generator=self._generator) if self.shuffle else torch.arange(n)
+        order = torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)
         for index in order.to(self.device).split(self.batch_size)[: len(self)]:
             X = self._images.index_select(0, index)  # 比 images[index] 快三倍
             y = self._labels.index_select(0, index)
@@ -242,6 +259,13 @@ class Resize:
 
     双线性缩放对像素是线性的，而且高、宽两个方向互不相干，所以一张图 X 的缩放就是 A·X·Bᵀ：
     A (h, H) 管高，B (w, W) 管宽。把单位矩阵交给 PyTorch 缩放，得到的就是这样的矩阵。
+
+    Examples:
+        >>> shrink = Resize((28, 28), (14, 14), torch.device("cpu"))
+        >>> white = torch.full((2, 1, 28, 28), 255, dtype=torch.uint8)
+        >>> X = shrink(white)
+        >>> X.shape, bool((X - 1).abs().max() < 1e-6)
+        (torch.Size([2, 1, 14, 14]), True)
     """
 
     def __init__(
@@ -262,13 +286,26 @@ class Resize:
 
 
 def resize_matrix(before: int, after: int) -> Tensor:
-    """一维双线性缩放（缩小时抗锯齿）的矩阵，float32 (after, before)，每行之和是 1。"""
+    """一维双线性缩放（缩小时抗锯齿）的矩阵，float32 (after, before)，每行之和是 1。
+
+    Examples:
+        >>> resize_matrix(2, 4)  # 两个像素变四个：中间的两个各取两边的加权平均
+        tensor([[1.0000, 0.0000],
+                [0.7500, 0.2500],
+                [0.2500, 0.7500],
+                [0.0000, 1.0000]])
+    """
     identity = torch.eye(before)[None, None]  # 每一列是一个只有一个像素亮着的"一维图像"
     return F.interpolate(identity, size=(after, before), mode="bilinear", antialias=True)[0, 0]
 
 
 def to_float(X: Tensor) -> Tensor:
-    """uint8 的 0～255 变成 float32 的 0～1，与 torchvision 的 ``ToTensor`` 逐位相等。"""
+    """uint8 的 0～255 变成 float32 的 0～1，与 torchvision 的 ``ToTensor`` 逐位相等。
+
+    Examples:
+        >>> to_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
+        tensor([0.0000, 0.2000, 1.0000])
+    """
     # 除数放在同一设备的张量里：除以 Python 的数时，CUDA 会改为乘以倒数，末位就不同了
     return X.float().div_(torch.full((), 255.0, device=X.device))
 
@@ -278,6 +315,11 @@ def empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
 
     CPU 上经 NumPy 分配：它请操作系统给大张量用 2 MB 的内存页，而每批 50 MB 的新内存
     若按 4 KB 一页领取，领取本身比缩放还慢（224×224 时总速度差近一倍）。
+
+    Examples:
+        >>> X = empty((2, 3), torch.device("cpu"))
+        >>> X.shape, X.dtype
+        (torch.Size([2, 3]), torch.float32)
     """
     if device.type == "cpu":
         return torch.from_numpy(np.empty(shape, dtype=np.float32))
@@ -304,6 +346,11 @@ def load_fashion_mnist(
     Raises:
         ValueError: 找到的文件坏了，或环境变量写得不对。
         RuntimeError: 写不进磁盘；或 ``fallback=False`` 而所有镜像都下载失败。
+
+    Examples:
+        >>> train, test = load_fashion_mnist()
+        >>> len(train), len(test), tuple(train.images.shape)
+        (60000, 10000, (60000, 1, 28, 28))
     """
     place = _find(folder)
     if place is None:
@@ -333,6 +380,11 @@ def fashion_mnist_batches(
     Raises:
         ValueError: 某个参数不合适，或数据文件坏了。
         RuntimeError: 写不进磁盘。
+
+    Examples:
+        >>> train, test = fashion_mnist_batches(256, limit=1000)
+        >>> len(train), [len(y) for X, y in train]
+        (4, [256, 256, 256, 232])
     """
     train, test = load_fashion_mnist()
     if limit is not None:
@@ -353,6 +405,11 @@ def describe_source(folder: str | os.PathLike[str] | None = None, *, offline: bo
     Raises:
         ValueError: 找到的文件坏了，或环境变量写得不对。
         RuntimeError: 写不进磁盘。
+
+    Examples:
+        >>> describe_source("stand-in")
+        数据：仿真服饰（由程序画出，与 Fashion-MNIST 形状、类别相同）
+        False
     """
     place = _find(folder)
     if place is None:
