@@ -377,6 +377,10 @@ def _restore(state: _State, path: str | os.PathLike[str], device: torch.device) 
         for name, now in (("scheduler", state.scheduler), ("order", state.generator)):
             if (saved[name] is None) != (now is None):
                 raise ValueError(f"{name} 一边有，一边没有")
+        if isinstance(state.scheduler, OneCycleLR):
+            old, new = saved["scheduler"]["total_steps"], state.scheduler.total_steps
+            if old != new:
+                raise ValueError(f"OneCycleLR 的总步数原来是 {old}，现在是 {new}")
         state.net.load_state_dict(saved["net"])  # type: ignore[attr-defined]
         state.optimizer.load_state_dict(saved["optimizer"])  # type: ignore[attr-defined]
         if state.scheduler is not None:

@@ -360,6 +360,13 @@ def test_a_checkpoint_of_other_settings_is_explained(tmp_path: Path, change: Any
         train(net, batches, checkpoint=path, resume=True, **options)
 
 
+def test_another_length_of_one_cycle_is_explained(tmp_path: Path) -> None:
+    path, net = tmp_path / "run.pt", make_net()
+    train(net, checkpoint=path, **full_settings(net, 12))
+    with pytest.raises(ValueError, match="总步数原来是 12，现在是 18"):
+        train(net, checkpoint=path, resume=True, **full_settings(net, 18), epochs=3)
+
+
 def test_interrupted_writing_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
