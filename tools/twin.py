@@ -1,6 +1,5 @@
 """由一课的 .md 造出它的孪生笔记本（普通 Markdown、代码照抄、附准备单元），以及读写它。"""
 
-import ast
 import hashlib
 import json
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from nbformat import NotebookNode
 from tools.book import Book, BookError, Page
 from tools.files import write_atomically
 from tools.leaks import find_leaks
+from tools.library import library_hash
 from tools.plain_markdown import Converter
 from tools.references import Index, build_index, placed_cells
 from tools.setup_cell import setup_source
 from tools.sources import Citation, read_bibliography, read_errata
 from tools.syntax import Place
-from tools.syntax_trees import canonical
 
 REAL_DATA = "Fashion-MNIST"
 SETUP_ID = "setup"
@@ -32,31 +31,16 @@ class Workshop:
     index: Index
     citations: dict[str, Citation]
     errata: dict[str, dict[str, Any]]
-    library: str  # d2lcore 代码的指纹
 
 
 def open_workshop(book: Book) -> Workshop:
-    """读标签、文献、勘误与 d2lcore 的指纹。"""
+    """读标签、文献与勘误。"""
     return Workshop(
         book=book,
         index=build_index(book),
         citations=read_bibliography(book),
         errata=read_errata(book.root),
-        library=library_hash(book.root),
     )
-
-
-def library_hash(root: Path) -> str:
-    """d2lcore 全部代码的指纹：只看语法树，改注释、文档字符串与排版不算改动。"""
-    digest = hashlib.sha256()
-    for path in sorted((root / "d2lcore").rglob("*.py")):
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except SyntaxError as error:
-            raise BookError(f"{path}:{error.lineno}: 不是合法的 Python：{error.msg}") from error
-        name = path.relative_to(root).as_posix()
-        digest.update(f"{name}\n{canonical(tree)}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def build_twin(shop: Workshop, page: Page) -> NotebookNode:
@@ -76,7 +60,8 @@ def build_twin(shop: Workshop, page: Page) -> NotebookNode:
             raise at.error(f"课文里不用 {cell.cell_type} 单元。")
     converter.finish()
     _set_ids(cells)
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=_metadata(shop, page))
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata = _metadata(shop, page, notebook)
     notebook.nbformat_minor = 5
     return notebook
 
@@ -125,15 +110,17 @@ def _set_ids(cells: list[NotebookNode]) -> None:
         cell["id"] = name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
-def _metadata(shop: Workshop, page: Page) -> dict[str, Any]:
-    return {
+def _metadata(shop: Workshop, page: Page, notebook: NotebookNode) -> NotebookNode:
+    lesson_code = [cell.source for cell in code_cells(notebook) if cell["id"] != SETUP_ID]
+    content = {
         "accelerator": "GPU",
         "colab": {"toc_visible": True},
         "d2lcore": {
             "source": hashlib.sha256(page.source.read_bytes()).hexdigest(),
-            "library": shop.library,
+            "library": library_hash(shop.book.root, lesson_code),
             "data": REAL_DATA,
         },
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    return nbformat.from_dict(content)

@@ -15,10 +15,11 @@ from nbformat import NotebookNode
 from tiny_book import CONFIG, TOC, TinyBook
 
 from tools import kernel, run_lessons
+from tools.library import library_hash, modules_used
 from tools.notebooks import main
 from tools.setup_cell import setup_source
 from tools.site_cache import cache_folder, fill_cache, site_notebook
-from tools.twin import build_twin, code_cells, library_hash, read_twin, write_twin
+from tools.twin import build_twin, code_cells, read_twin, write_twin
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSON = """
@@ -225,6 +226,10 @@ def test_changed_library_is_executed_but_not_a_changed_docstring(
     copy: TinyBook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executions = count_executions(monkeypatch)
+    copy.write("d2lcore/metrics.py", "def f() -> int:\n    return 0\n")
+    copy.lesson(LESSON.replace('print("丙")', 'from d2lcore.metrics import accuracy\nprint("丙")'))
+    assert run(copy) == 0
+    executions.clear()
     copy.write(
         "d2lcore/metrics.py", '"""甲。"""\n\n\ndef f() -> int:\n    """乙。"""\n    return 1\n'
     )
@@ -251,7 +256,47 @@ def test_library_hash_does_not_depend_on_ast_details(tmp_path: Path) -> None:
     (tmp_path / "d2lcore").mkdir()
     (tmp_path / "d2lcore/a.py").write_text("def f(x: int = 1) -> None:\n    return None\n")
     # 固定值：换一个 Python 版本算出的也应是它
-    assert library_hash(tmp_path) == "bc55290cc87f8d51"
+    assert library_hash(tmp_path, ["from d2lcore.a import f"]) == "bc55290cc87f8d51"
+
+
+def small_library(root: Path) -> None:
+    files = {
+        "__init__.py": "from d2lcore.a import f\nfrom d2lcore.nets import build\n",
+        "a.py": "from d2lcore.b import g\n\ndef f(): ...\n",
+        "b.py": "def g():\n    import d2lcore.late\n",
+        "late.py": "",
+        "other.py": "",
+        "nets/__init__.py": "from d2lcore.nets.one import build\n",
+        "nets/one.py": "def build(): ...\n",
+        "nets/two.py": "",
+    }
+    for name, text in files.items():
+        path = root / "d2lcore" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import torch", ""),
+        ("from d2lcore import f", "a b late"),
+        ("from d2lcore.b import g", "b late"),
+        ("from d2lcore import other", "other"),
+        ("%matplotlib inline\nif True:\n    !ls\nimport d2lcore.late as x", "late"),
+        ("from d2lcore import build", "nets/one"),
+        ("import d2lcore", "everything"),
+        ("from d2lcore import __version__", "everything"),
+        ("!python -m d2lcore data", "everything"),
+    ],
+)
+def test_only_the_modules_a_lesson_uses_count(tmp_path: Path, code: str, expected: str) -> None:
+    small_library(tmp_path)
+    folder = tmp_path / "d2lcore"
+    used = [path.relative_to(folder).with_suffix("").as_posix() for path in
+            modules_used(tmp_path, [code])]  # fmt: skip
+    assert used == (expected.split() if expected != "everything" else used)
+    assert (len(used) == 8) == (expected == "everything")
 
 
 def test_failing_cell_leaves_everything_untouched(
@@ -565,7 +610,10 @@ def run_setup(folder: Path, pip: str) -> subprocess.CompletedProcess[str]:
     source = source.replace(line, f"{indent}line = {command!r}\n{indent}{pip}")
     (folder / "setup_cell.py").write_text(source, encoding="utf-8")
     command_line = [sys.executable, "-S", "-X", "utf8", "setup_cell.py"]
-    return subprocess.run(command_line, cwd=folder, text=True, capture_output=True, check=False)
+    elsewhere = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}  # 别从那里找到 d2lcore
+    return subprocess.run(
+        command_line, cwd=folder, env=elsewhere, text=True, capture_output=True, check=False
+    )
 
 
 # ---- 站点缓存 ---------------------------------------------------------------------------
