@@ -85,7 +85,6 @@ def train_model(options: argparse.Namespace) -> int:
         size=options.size,
         limit=options.limit,
         device=device,
-        seed=options.seed,
     )
     net = build_model(options, image_size=train.size[0])
     optimizer = build_optimizer(options, net)

@@ -3,11 +3,14 @@
 import json
 import math
 import os
+import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +22,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from d2lcore import checkpoints
+from d2lcore import checkpoints, training
 from d2lcore.data import Batches, ImageData
 from d2lcore.distributed import Team
 from d2lcore.history import Epoch, History
@@ -299,6 +302,19 @@ def test_resumed_training_equals_uninterrupted(
         assert torch.equal(p, q)
 
 
+def test_resume_keeps_the_loss_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 每 5 步把倍数加倍：4 轮 24 步，中途的倍数与开头不同
+    quick = partial(torch.amp.GradScaler, init_scale=4.0, growth_interval=5)
+    monkeypatch.setattr(training, "GradScaler", quick)
+    scales = []
+    for name, stops in (("whole", [4]), ("parts", [2, 4])):
+        path = tmp_path / name
+        for stop in stops:
+            train(make_net(), epochs=stop, precision="float16", checkpoint=path, resume=True)
+        scales.append(checkpoints.load_checkpoint(path)["scaler"]["scale"])
+    assert scales == [64.0, 64.0]
+
+
 def test_resume_remembers_the_best_parameters(tmp_path: Path) -> None:
     path = tmp_path / "best.pt"
     test = make_data(60, seed=1).batches(60)
@@ -318,6 +334,19 @@ def test_a_finished_run_is_only_loaded(tmp_path: Path, capsys: pytest.CaptureFix
     again = train(net, epochs=2, checkpoint=path, resume=True, log=True)
     assert again == history
     assert capsys.readouterr().out == f"接着训练：{path} 里已有 2 轮\n"
+
+
+def test_random_state_holds_all_three_generators(tmp_path: Path) -> None:
+    def draw() -> list[float]:
+        return [random.gauss(0, 1), random.random(), np.random.randn(), torch.rand(()).item()]
+
+    draw()  # 抽过奇数个正态数之后，Python 与 NumPy 都还留着一个
+    path = tmp_path / "state.pt"
+    checkpoints.save_checkpoint(path, checkpoints.random_state(torch.device("cpu")))
+    expected = draw()
+    draw()
+    checkpoints.restore_random_state(checkpoints.load_checkpoint(path))
+    assert draw() == expected
 
 
 def test_resume_without_a_file_starts_afresh(tmp_path: Path) -> None:
@@ -465,24 +494,18 @@ def test_shares_cover_the_batch_once() -> None:
 
 
 SCRIPT = """
-import json, sys, torch
-from torch import nn
+import json, os, sys, torch
 from d2lcore.distributed import is_main_process
 from d2lcore.training import fit
 sys.path.insert(0, {tests!r})
 from test_fit_at_scale import make_batches, make_data, make_net
-mode = sys.argv[2]
-if mode == "different":
-    import os
-    seed = int(os.environ["RANK"])
-else:
-    seed = 0
-torch.manual_seed(seed)
-batches = make_batches(85, seed=seed if mode == "different" else None, size=12)  # 最后一批只有 1 个
+rank = int(os.environ["RANK"])
 net = make_net(dropout=0.0)
-test = make_data(31, seed=1).batches(8)
-history = fit(net, batches, test, epochs=3, lr=0.2, device="cpu", clip_norm=1.0,
-              checkpoint=sys.argv[1] + ".pt", resume=True)
+torch.rand(rank)  # 各进程的随机状态从此不同，fit 应让它们一致
+# 每批 13 个，两个进程分到 6 个与 7 个；最后一批只有 1 个
+batches = make_batches(92, seed=rank if sys.argv[2] == "different" else None, size=13)
+history = fit(net, batches, make_data(31, seed=1).batches(8), epochs=3, lr=0.2, device="cpu",
+              clip_norm=1.0, checkpoint=sys.argv[1] + ".pt", resume=True)
 if is_main_process():
     record = {{"train": [e.train_loss for e in history], "test": [e.test_loss for e in history],
               "accuracy": [[e.train_accuracy, e.test_accuracy] for e in history],
