@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from d2lcore._arguments import check_count, check_dtype, make_generator
 from d2lcore._download import DownloadError, download
 from d2lcore.devices import pick_device
 
@@ -100,8 +101,8 @@ class ImageData:
     name: str
 
     def __post_init__(self) -> None:
-        _check_dtype("images", self.images, torch.uint8)
-        _check_dtype("labels", self.labels, torch.int64)
+        check_dtype("images", self.images, torch.uint8)
+        check_dtype("labels", self.labels, torch.int64)
         if self.images.ndim != 4 or 0 in self.images.shape:
             raise ValueError(
                 f"images 的形状是 {tuple(self.images.shape)}，"
@@ -147,12 +148,12 @@ class ImageData:
 
     def take(self, n: int) -> "ImageData":
         """前 ``n`` 张（1 ≤ n ≤ 张数）；与原来共用内存。"""
-        _check_count("n", n, 1, len(self))
+        check_count("n", n, 1, len(self))
         return ImageData(self.images[:n], self.labels[:n], self.class_names, self.name)
 
     def split(self, n: int) -> tuple["ImageData", "ImageData"]:
         """分成前 ``n`` 张与其余（两份都不空），例如留出验证集；与原来共用内存。"""
-        _check_count("n", n, 1, len(self) - 1)
+        check_count("n", n, 1, len(self) - 1)
         rest = ImageData(self.images[n:], self.labels[n:], self.class_names, self.name)
         return self.take(n), rest
 
@@ -219,7 +220,7 @@ class Batches:
         device: str | torch.device | None = None,
         drop_last: bool = False,
     ) -> None:
-        _check_count("batch_size", batch_size, 1)
+        check_count("batch_size", batch_size, 1)
         if drop_last and batch_size > len(data):
             raise ValueError(
                 f"batch_size={batch_size} 比数据的 {len(data)} 张还多，又要丢掉不满的一批，"
@@ -231,7 +232,7 @@ class Batches:
         self.device = data.images.device if device is None else pick_device(device)
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self.generator = None if seed is None else _generator(seed)
+        self.generator = None if seed is None else make_generator(seed)
         self._images = data.images.to(self.device)
         self._labels = data.labels.to(self.device)
         self._resize = None
@@ -388,7 +389,7 @@ def fashion_mnist_batches(
     """
     train, test = load_fashion_mnist()
     if limit is not None:
-        _check_count("limit", limit, 1, len(train))
+        check_count("limit", limit, 1, len(train))
         train = train.take(limit)
     training = train.batches(batch_size, size=size, shuffle=True, seed=seed, device=device)
     h, w = training.size
@@ -588,20 +589,6 @@ def _draw_stand_in() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return make_garments(TRAIN_SIZE, seed=0), make_garments(TEST_SIZE, seed=1)
 
 
-def _check_dtype(name: str, value: Tensor, dtype: torch.dtype) -> None:
-    if not isinstance(value, Tensor) or value.dtype != dtype:
-        given = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} 是 {given}，应是 {dtype} 的张量；请先用 .to({dtype}) 转换。")
-
-
-def _check_count(name: str, value: int, low: int, high: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name}={value!r} 不合适：应是整数。")
-    if value < low or (high is not None and value > high):
-        band = f"不小于 {low}" if high is None else f"{low} 到 {high} 之间"
-        raise ValueError(f"{name}={value} 不合适：应是{band}的整数。")
-
-
 def _check_size(size: int | tuple[int, int] | None, shape: torch.Size) -> tuple[int, int]:
     """把 ``size`` 变成 (高, 宽)。"""
     if size is None:
@@ -610,10 +597,5 @@ def _check_size(size: int | tuple[int, int] | None, shape: torch.Size) -> tuple[
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ValueError(f"size={size!r} 不合适：应是边长，或 (高, 宽) 两个整数。")
     for side in pair:
-        _check_count("size", side, 1)
+        check_count("size", side, 1)
     return pair[0], pair[1]
-
-
-def _generator(seed: int) -> torch.Generator:
-    _check_count("seed", seed, 0, 2**63 - 1)
-    return torch.Generator().manual_seed(seed)
