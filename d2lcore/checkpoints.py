@@ -62,6 +62,13 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: 没有这个文件。
         ValueError: 文件坏了，或不是本库写的检查点。
+
+    Examples:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "run.pt")
+        >>> save_checkpoint(path, {"epoch": 3})
+        >>> load_checkpoint(path)
+        {'epoch': 3}
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"没有检查点 {os.fspath(path)}；请检查文件名。")
@@ -105,7 +112,15 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """恢复到 :func:`random_state` 记下的状态。"""
+    """恢复到 :func:`random_state` 记下的状态。
+
+    Examples:
+        >>> state = random_state(torch.device("cpu"))
+        >>> first = random.random()
+        >>> restore_random_state(state)
+        >>> random.random() == first
+        True
+    """
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = state["numpy"]

@@ -23,6 +23,13 @@ def seed_everything(seed: int) -> None:
 
     Raises:
         ValueError: ``seed`` 不是这个范围内的整数。
+
+    Examples:
+        >>> seed_everything(0)
+        >>> first = torch.rand(3)
+        >>> seed_everything(0)
+        >>> torch.equal(torch.rand(3), first)
+        True
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"种子 seed={seed!r} 不合适：应是 0 到 2³²-1 之间的整数，例如 0。")
@@ -32,7 +39,12 @@ def seed_everything(seed: int) -> None:
 
 
 def format_measured(value: float | int) -> str:
-    """把一个测得的数写成 ``≈0.832`` 这样的字符串：整数原样，小数留三位，极大极小用科学记数。"""
+    """把一个测得的数写成 ``≈0.832`` 这样的字符串：整数原样，小数留三位，极大极小用科学记数。
+
+    Examples:
+        >>> format_measured(0.8317), format_measured(61706), format_measured(2.5e-7)
+        ('≈0.832', '≈61,706', '≈2.50e-07')
+    """
     if isinstance(value, int):
         return f"≈{value:,}"
     if not math.isfinite(value):
@@ -50,6 +62,10 @@ def report(**values: float | int | torch.Tensor) -> None:
 
     Raises:
         TypeError: 某个值不是一个数。
+
+    Examples:
+        >>> report(训练损失=0.45, 测试精度=torch.tensor(0.832))
+        训练损失 ≈0.450  测试精度 ≈0.832
     """
     parts = [f"{name} {format_measured(_as_number(value, name))}" for name, value in values.items()]
     print("  ".join(parts))
@@ -75,6 +91,14 @@ def expect(
     Raises:
         AssertionError: 论断不成立；``value`` 是 NaN 时也算不成立。
         ValueError: 两个界都没给，或 ``low > high``。
+
+    Examples:
+        >>> expect(0.832, low=0.8, what="测试精度")
+        ✓ 测试精度：不小于 0.8
+        >>> expect(0.1, low=0.8, what="测试精度")
+        Traceback (most recent call last):
+            ...
+        AssertionError: 论断不成立：测试精度应不小于 0.8，测得 0.1。...
     """
     if low is None and high is None:
         raise ValueError(f"检查「{what}」时至少要给 low、high 中的一个，否则这个检查永远成立。")

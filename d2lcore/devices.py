@@ -16,6 +16,14 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
     Raises:
         ValueError: 名字不认识，或这台机器上没有这个设备。
+
+    Examples:
+        >>> pick_device("cpu")
+        device(type='cpu')
+        >>> pick_device("gpu")
+        Traceback (most recent call last):
+            ...
+        ValueError: 不认识设备 'gpu'：应是 'cpu'、'cuda'、'cuda:0'、'mps' 之一，或 None（自动选）。
     """
     if device is None:
         if torch.cuda.is_available():
@@ -40,12 +48,22 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def by_device(*, cpu: T, gpu: T) -> T:
-    """自动选出的设备是 CPU 就给 ``cpu``，否则给 ``gpu``。用来在一行里写明两种训练规模。"""
+    """自动选出的设备是 CPU 就给 ``cpu``，否则给 ``gpu``。用来在一行里写明两种训练规模。
+
+    Examples:
+        >>> limit = by_device(cpu=10_000, gpu=60_000)  # CPU 上只用一万张
+        >>> limit == (10_000 if pick_device().type == "cpu" else 60_000)
+        True
+    """
     return cpu if pick_device().type == "cpu" else gpu
 
 
 def synchronize(device: torch.device) -> None:
-    """等设备把排队的运算做完。计时之前与之后都要等，否则量到的只是"下单"的时间。"""
+    """等设备把排队的运算做完。计时之前与之后都要等，否则量到的只是"下单"的时间。
+
+    Examples:
+        >>> synchronize(torch.device("cpu"))  # CPU 不排队，立即返回
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

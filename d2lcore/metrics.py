@@ -13,6 +13,11 @@ def accuracy(y_hat: Tensor, y: Tensor) -> float:
 
     Raises:
         ValueError: 形状不合，或批量为空。
+
+    Examples:
+        >>> y_hat = torch.tensor([[3.0, 1.0], [0.2, 0.9], [2.0, 5.0], [4.0, 0.0]])
+        >>> accuracy(y_hat, torch.tensor([0, 1, 1, 1]))  # 四个里对了三个
+        0.75
     """
     if y_hat.ndim != 2 or y.shape != y_hat.shape[:1]:
         raise ValueError(
@@ -37,6 +42,13 @@ def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int) -> T
 
     Raises:
         ValueError: 形状不同，或有类别不在 0 到 num_classes-1 之间。
+
+    Examples:
+        >>> predictions, labels = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 2])
+        >>> confusion_matrix(predictions, labels, num_classes=3)  # 有一个第 2 类被认成第 1 类
+        tensor([[1, 0, 0],
+                [0, 1, 0],
+                [0, 1, 1]])
     """
     if predictions.shape != labels.shape or labels.ndim != 1:
         raise ValueError(

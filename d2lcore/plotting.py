@@ -30,6 +30,12 @@ def use_chinese_font() -> None:
 
     Raises:
         FileNotFoundError: 字体文件不在，说明安装不完整。
+
+    Examples:
+        >>> from matplotlib import font_manager
+        >>> use_chinese_font()
+        >>> FONT_NAME in font_manager.get_font_names()
+        True
     """
     import matplotlib
     from cycler import cycler
@@ -78,6 +84,11 @@ def plot_curves(
 
     Raises:
         ValueError: 没有曲线，或某条曲线与横坐标长度不同。
+
+    Examples:
+        >>> ax = plot_curves({"训练损失": [0.9, 0.6], "测试损失": [0.8, 0.7]}, xlabel="轮")
+        >>> [line.get_label() for line in ax.get_lines()]
+        ['训练损失', '测试损失']
     """
     import matplotlib.pyplot as plt
 
@@ -117,6 +128,12 @@ def show_images(
 
     Raises:
         ValueError: 形状不合，或标题数与图片数不同。
+
+    Examples:
+        >>> import matplotlib.pyplot as plt
+        >>> show_images(torch.rand(6, 28, 28), titles=list("甲乙丙丁戊己"), columns=3)
+        >>> [ax.get_title() for ax in plt.gcf().axes]
+        ['甲', '乙', '丙', '丁', '戊', '己']
     """
     import matplotlib.pyplot as plt
 

@@ -59,6 +59,13 @@ class Canvas:
 
     坐标 x 向右、y 向下，形状 (n, size, size)，约在 [-1, 1] 内，每张各有一点扭曲；
     随机数只来自给定的生成器，与全局的随机数状态无关。
+
+    Examples:
+        >>> q = Canvas(2, 28, torch.Generator().manual_seed(0))
+        >>> q.x.shape, q.between(0.3, 0.5).shape
+        (torch.Size([2, 28, 28]), torch.Size([2, 1, 1]))
+        >>> q.fill(torch.tensor([-1.0, 0.0, 1.0]))  # 布外、边上、布里
+        tensor([0.0000, 0.5000, 1.0000])
     """
 
     def __init__(self, n: int, size: int, generator: torch.Generator) -> None:
@@ -97,22 +104,43 @@ class Canvas:
 
 
 def both(*fields: Tensor) -> Tensor:
-    """几块区域的交的内部场。"""
+    """几块区域的交的内部场。
+
+    Examples:
+        >>> both(torch.tensor([2.0, -1.0]), torch.tensor([1.0, 3.0]))  # 第二个点不在第一块里
+        tensor([ 1., -1.])
+    """
     return reduce(torch.minimum, fields)
 
 
 def either(*fields: Tensor) -> Tensor:
-    """几块区域的并的内部场。"""
+    """几块区域的并的内部场。
+
+    Examples:
+        >>> either(torch.tensor([2.0, -1.0]), torch.tensor([1.0, 3.0]))
+        tensor([2., 3.])
+    """
     return reduce(torch.maximum, fields)
 
 
 def band(distance: Tensor, half_width: Number) -> Tensor:
-    """一条带子的内部场：到中线的（有符号）距离在半宽以内。"""
+    """一条带子的内部场：到中线的（有符号）距离在半宽以内。
+
+    Examples:
+        >>> band(torch.tensor([-0.5, 0.0, 0.1]), half_width=0.2)  # 只有后两个点在带子里
+        tensor([-0.3000,  0.2000,  0.1000])
+    """
     return half_width - distance.abs()
 
 
 def capsule(x: Tensor, y: Tensor, start: Point, end: Point, radius: Number) -> Tensor:
-    """从 start 到 end、两头是圆的粗线的内部场。"""
+    """从 start 到 end、两头是圆的粗线的内部场。
+
+    Examples:
+        >>> x, y = torch.tensor([0.5, 0.5, 2.0]), torch.tensor([0.0, 1.0, 0.0])
+        >>> capsule(x, y, start=(0.0, 0.0), end=(1.0, 0.0), radius=0.25)
+        tensor([ 0.2500, -0.7500, -0.7500])
+    """
     (x0, y0), (x1, y1) = start, end
     dx, dy = x1 - x0, y1 - y0
     along = (((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)).clamp(0, 1)
@@ -128,6 +156,13 @@ def top(q: Canvas, half: Tensor, flare: Tensor, hem: Tensor, cuff: Point, neck: 
     """躯干、两只袖子与领口。
 
     half 是躯干的半宽，越往下每单位放宽 flare，到 hem 为止；袖子伸到 cuff；neck 是领口的半径。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> half, flare, hem, neck = (torch.full((3, 1, 1), v) for v in (0.5, 0.0, 0.9, 0.2))
+        >>> inside, seam = top(q, half, flare, hem, short_cuff(q), neck)
+        >>> bool((inside[:, 14, 14] > 0).all())  # 画布正中是布
+        True
     """
     x, y, side = q.x, q.y, q.x.abs()
     edge = half + flare * y - side
@@ -139,22 +174,50 @@ def top(q: Canvas, half: Tensor, flare: Tensor, hem: Tensor, cuff: Point, neck: 
 
 
 def front_line(q: Canvas, half_width: Tensor) -> Tensor:
-    """门襟或拉链：中线附近的一条竖线，0～1。"""
+    """门襟或拉链：中线附近的一条竖线，0～1。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> line = front_line(q, q.between(0.05, 0.08))
+        >>> line.shape, bool((line[:, 14, :4] == 0).all())  # 画布左边没有门襟
+        (torch.Size([3, 28, 28]), True)
+    """
     return q.fill(band(q.x - q.between(-0.1, 0.1), half_width))
 
 
 def short_cuff(q: Canvas) -> tuple[Tensor, Tensor]:
-    """短袖的袖口位置；最短的几乎是背心。"""
+    """短袖的袖口位置；最短的几乎是背心。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> x, y = short_cuff(q)
+        >>> bool((y < 0).all())  # 袖口在画布中线以上
+        True
+    """
     return q.between(0.5, 0.85), q.between(-0.6, -0.2)
 
 
 def long_cuff(q: Canvas) -> tuple[Tensor, Tensor]:
-    """长袖的袖口位置。"""
+    """长袖的袖口位置。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> x, y = long_cuff(q)
+        >>> bool((y > 0).all())  # 袖口在画布中线以下
+        True
+    """
     return q.between(0.62, 0.82), q.between(0.45, 0.85)
 
 
 def t_shirt(q: Canvas) -> Drawing:
-    """T恤：短袖，领口大，胸前常有一块印花。"""
+    """T恤：短袖，领口大，胸前常有一块印花。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = t_shirt(q)
+        >>> bool((inside[:, 14, 14] > 0).all())  # 画布正中是布
+        True
+    """
     half, flare, hem = q.between(0.4, 0.6), q.between(-0.05, 0.06), q.between(0.78, 1.0)
     inside, seam = top(q, half, flare, hem, short_cuff(q), q.between(0.14, 0.34))
     radius, x = q.between(0.12, 0.28), q.x - q.between(-0.1, 0.1)
@@ -163,7 +226,14 @@ def t_shirt(q: Canvas) -> Drawing:
 
 
 def pullover(q: Canvas) -> Drawing:
-    """套头衫：长袖，下摆短，常有一圈罗纹。"""
+    """套头衫：长袖，下摆短，常有一圈罗纹。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = pullover(q)
+        >>> bool((inside[:, 14, 14] > 0).all())  # 画布正中是布
+        True
+    """
     half, flare, hem = q.between(0.45, 0.6), q.between(-0.05, 0.06), q.between(0.66, 0.93)
     inside, seam = top(q, half, flare, hem, long_cuff(q), q.between(0.12, 0.3))
     rib = q.fill(band(q.y - hem + q.between(0.1, 0.25), 0.05)) * q.chance(0.4)
@@ -171,14 +241,28 @@ def pullover(q: Canvas) -> Drawing:
 
 
 def coat(q: Canvas) -> Drawing:
-    """外套：长袖，下摆长而宽，领口小，常有拉链。"""
+    """外套：长袖，下摆长而宽，领口小，常有拉链。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = coat(q)
+        >>> bool((inside[:, 14, 14] > 0).all())  # 画布正中是布
+        True
+    """
     half, flare, hem = q.between(0.46, 0.61), q.between(0.02, 0.09), q.between(0.82, 1.0)
     inside, seam = top(q, half, flare, hem, long_cuff(q), q.between(0.07, 0.22))
     return inside, seam + front_line(q, q.between(0.035, 0.07)) * q.chance(0.55)
 
 
 def shirt(q: Canvas) -> Drawing:
-    """衬衫：轮廓像T恤、套头衫或外套，窄一点；常有一排纽扣（断续的竖线）。"""
+    """衬衫：轮廓像T恤、套头衫或外套，窄一点；常有一排纽扣（断续的竖线）。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = shirt(q)
+        >>> bool((inside[:, 14, 14] > 0).all())  # 画布正中是布
+        True
+    """
     is_short, short, long = q.chance(0.35), short_cuff(q), long_cuff(q)
     cuff = torch.where(is_short, short[0], long[0]), torch.where(is_short, short[1], long[1])
     half, flare, hem = q.between(0.38, 0.52), q.between(-0.05, 0.08), q.between(0.8, 1.0)
@@ -189,7 +273,14 @@ def shirt(q: Canvas) -> Drawing:
 
 
 def dress(q: Canvas) -> Drawing:
-    """连衣裙：上身窄，裙摆放宽，有的长袖，腰间常有一条线。"""
+    """连衣裙：上身窄，裙摆放宽，有的长袖，腰间常有一条线。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = dress(q)
+        >>> bool((inside[:, 14, 14] > 0).all())  # 画布正中是布
+        True
+    """
     is_long = q.chance(0.25)
     cuff_x = q.choose(is_long, (0.4, 0.6), (0.3, 0.5))
     cuff_y = q.choose(is_long, (0.0, 0.5), (-0.6, -0.3))
@@ -203,7 +294,14 @@ def dress(q: Canvas) -> Drawing:
 
 
 def trousers(q: Canvas) -> Drawing:
-    """裤子：上下通到画布两头，中间一道由上往下变宽的缝，腰上一条线。"""
+    """裤子：上下通到画布两头，中间一道由上往下变宽的缝，腰上一条线。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = trousers(q)
+        >>> bool((inside[:, 4, 14] > 0).all()), bool((inside[:, :, :2] < 0).all())  # 腰与左边
+        (True, True)
+    """
     y, side = q.y, q.x.abs()
     outer = q.between(0.3, 0.46) + q.between(-0.04, 0.1) * y - side
     legs = either(side - q.between(0.0, 0.13) * (y + 0.6).clamp(0, 1), -0.5 - y)
@@ -212,7 +310,14 @@ def trousers(q: Canvas) -> Drawing:
 
 
 def bag(q: Canvas) -> Drawing:
-    """包：上窄下宽的方块，多半有圆的提手，有的有翻盖。"""
+    """包：上窄下宽的方块，多半有圆的提手，有的有翻盖。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = bag(q)
+        >>> bool((inside[:, 17, 14] > 0).all())  # 画布中间偏下是布
+        True
+    """
     x, y = q.x, q.y
     wide, high, low = q.between(0.6, 0.97), q.between(0.45, 0.8), q.between(0.05, 0.35)
     body = both(wide - q.between(0, 0.2) * (low - y) - x.abs(), band(y - low, high))
@@ -228,7 +333,13 @@ def bag(q: Canvas) -> Drawing:
 
 
 class Shoe(NamedTuple):
-    """鞋的侧面，都是 (n, size, size)。"""
+    """鞋的侧面，都是 (n, size, size)。
+
+    Examples:
+        >>> zero = torch.zeros(1, 28, 28)
+        >>> Shoe(height=zero, upper=zero, heel=zero)._fields
+        ('height', 'upper', 'heel')
+    """
 
     height: Tensor  # 离鞋底有多高
     upper: Tensor  # 鞋面的内部场
@@ -236,7 +347,16 @@ class Shoe(NamedTuple):
 
 
 def shoe(q: Canvas, toe: Tensor, ankle: Tensor, bend: Tensor, steep: Tensor, lift: Tensor) -> Shoe:
-    """鞋面的高度在 x = bend 处由 toe 升到 ankle，steep 是升得多陡；lift 是后跟抬起多少。"""
+    """鞋面的高度在 x = bend 处由 toe 升到 ankle，steep 是升得多陡；lift 是后跟抬起多少。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> sizes = (torch.full((3, 1, 1), value) for value in (0.3, 0.9, 0.0, 6.0, 0.0))
+        >>> side = shoe(q, *sizes)
+        >>> left, right = (side.upper[:, :, k] > 0 for k in (4, 23))
+        >>> bool((left.sum(1) < right.sum(1)).all())  # 鞋头在左，比鞋帮矮
+        True
+    """
     rise = torch.sigmoid((q.x - bend) * steep)
     ground = ((ankle + lift) / 2 + q.between(-0.1, 0.1)).clamp(max=0.95)  # 上下居中
     height = ground - lift * torch.sigmoid((q.x - 0.2) * 6) - q.y
@@ -246,7 +366,14 @@ def shoe(q: Canvas, toe: Tensor, ankle: Tensor, bend: Tensor, steep: Tensor, lif
 
 
 def sandal(q: Canvas) -> Drawing:
-    """凉鞋：薄底（有的是高跟），鞋面只剩滚边与几条绑带，绑带之间露空。"""
+    """凉鞋：薄底（有的是高跟），鞋面只剩滚边与几条绑带，绑带之间露空。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> covered = [float((draw(q)[0] > 0).float().mean()) for draw in (sandal, ankle_boot)]
+        >>> covered[0] < covered[1]  # 凉鞋露空，盖住的像素比短靴少
+        True
+    """
     heeled = q.chance(0.35)
     toe, ankle = q.between(0.2, 0.4), q.choose(heeled, (0.5, 1.0), (0.35, 0.8))
     bend, steep = q.between(-0.3, 0.3), q.between(3, 8)
@@ -261,7 +388,14 @@ def sandal(q: Canvas) -> Drawing:
 
 
 def sneaker(q: Canvas) -> Drawing:
-    """运动鞋：低帮（少数高帮），鞋底常有一道边，鞋面常有几条斜条。"""
+    """运动鞋：低帮（少数高帮），鞋底常有一道边，鞋面常有几条斜条。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = sneaker(q)
+        >>> bool((inside[:, :3] < 0).all())  # 低帮鞋够不到画布顶
+        True
+    """
     toe, ankle = q.between(0.22, 0.36), q.choose(q.chance(0.15), (0.7, 1.0), (0.45, 0.75))
     bend, steep = q.between(-0.3, 0.2), q.between(3, 8)
     height, upper, _ = shoe(q, toe, ankle, bend, steep, q.between(0.0, 0.05))
@@ -272,7 +406,15 @@ def sneaker(q: Canvas) -> Drawing:
 
 
 def ankle_boot(q: Canvas) -> Drawing:
-    """短靴：鞋头低，靴筒高，有的带跟；常有鞋底线与侧面的拉链。"""
+    """短靴：鞋头低，靴筒高，有的带跟；常有鞋底线与侧面的拉链。
+
+    Examples:
+        >>> q = Canvas(3, 28, torch.Generator().manual_seed(0))
+        >>> inside, detail = ankle_boot(q)
+        >>> left, right = (inside[:, :, k] > 0 for k in (4, 20))
+        >>> bool((left.sum(1) < right.sum(1)).all())  # 鞋头在左，靴筒在右
+        True
+    """
     heeled = q.chance(0.35)
     toe, ankle = q.between(0.3, 0.5), q.choose(heeled, (0.8, 1.3), (0.8, 1.7))
     bend, steep = q.between(-0.3, 0.1), q.between(7, 14)
@@ -287,7 +429,12 @@ def ankle_boot(q: Canvas) -> Drawing:
 
 
 class Fabric(NamedTuple):
-    """一类服饰常用的花纹。"""
+    """一类服饰常用的花纹。
+
+    Examples:
+        >>> Fabric(share=0.3, angle=(0.0, 3.14), often=(6, 24)).check  # 缺省没有格子
+        0.0
+    """
 
     share: float  # 有花纹的比例
     angle: Range  # 条纹法线的方向，弧度：0 是竖条纹，π/2 是横条纹
@@ -382,6 +529,13 @@ def make_garments(n: int, seed: int = 0, size: int = 28) -> tuple[Tensor, Tensor
 
     Raises:
         ValueError: 参数不是整数或太小。
+
+    Examples:
+        >>> images, labels = make_garments(20, seed=0)
+        >>> images.shape, labels.bincount().tolist()
+        (torch.Size([20, 1, 28, 28]), [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+        >>> torch.equal(images, make_garments(20, seed=0)[0])  # 同一种子，同样的图
+        True
     """
     _check_integer("n", n, 1)
     _check_integer("seed", seed, 0)

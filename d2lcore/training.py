@@ -47,7 +47,22 @@ CHECK_EVERY = 50
 
 
 class Optimizer(Protocol):
-    """有 ``zero_grad`` 与 ``step`` 的对象：``torch.optim`` 里的都是，课文里手写的也是。"""
+    """有 ``zero_grad`` 与 ``step`` 的对象：``torch.optim`` 里的都是，课文里手写的也是。
+
+    Examples:
+        >>> w = torch.zeros(2, requires_grad=True)
+        >>> class GradientDescent:
+        ...     def zero_grad(self):
+        ...         w.grad = None
+        ...     def step(self):
+        ...         w.data -= 0.5 * w.grad
+        >>> X, y = torch.tensor([[1., 0.], [0., 1.]]), torch.tensor([2., 4.])
+        >>> mse = torch.nn.functional.mse_loss
+        >>> history = fit(lambda X: X @ w, [(X, y)], epochs=20, optimizer=GradientDescent(),
+        ...               loss=mse, log=False)
+        >>> w.detach().round(decimals=3)
+        tensor([2., 4.])
+    """
 
     def zero_grad(self) -> None:
         """把梯度清零。"""
