@@ -24,3 +24,22 @@ def make_generator(seed: int) -> torch.Generator:
     """从 ``seed`` 开始的随机数生成器（CPU）。"""
     check_count("seed", seed, 0, 2**63 - 1)
     return torch.Generator().manual_seed(seed)
+
+
+def check_counts(**counts: int) -> None:
+    """检查通道数、类别数这类参数都是正整数。
+
+    Args:
+        counts: 名字到数的对应。
+
+    Raises:
+        ValueError: 某个数不是正整数。
+
+    Examples:
+        >>> check_counts(num_classes=0)
+        Traceback (most recent call last):
+        ValueError: num_classes=0 不合适：应是不小于 1 的整数。
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name}={count!r} 不合适：应是不小于 1 的整数。")
