@@ -6,6 +6,7 @@
 #   make serve       建站并在本机预览
 #   make bench       与同类并排测速（BENCH="--only LeNet --json 文件" 可加参数）
 #   make lint        ruff 与 mypy
+#   make mutants     把库里的一处处改错，看测试能否发现（约 10 分钟）
 #   make clean       删掉生成物（保留 .venv）
 PYTHON ?= python3
 VENV   ?= .venv
@@ -27,7 +28,7 @@ export PYTHONUTF8 := 1
 export GOMP_SPINCOUNT ?= 10000
 
 .DELETE_ON_ERROR:
-.PHONY: site test test-site notebooks serve bench lint clean unit check nbval
+.PHONY: site test test-site notebooks serve bench lint clean unit check nbval mutants
 
 # ---- 环境：依赖只写在 pyproject.toml 里，这里按组安装 -------------------------------
 $(PY):
@@ -73,7 +74,10 @@ lint: $(VENV)/.test
 	$(BIN)/mypy d2lcore tools benchmarks book/_ext
 
 unit: $(VENV)/.test
-	$(PY) -m pytest tests --ignore=tests/site -n 2 --dist loadfile
+	@mkdir -p _build
+	$(PY) -m pytest tests --ignore=tests/site -n 2 --dist loadfile \
+	  --cov --cov-report= --cov-report=json:_build/coverage.json
+	$(PY) -m tools.coverage _build/coverage.json
 
 check: $(VENV)/.test
 	$(PY) -m tools.notebooks check
@@ -92,6 +96,9 @@ bench: $(VENV)/.test
 	$(PIP) -e ".[bench]"
 	test -d .bench/d2l || $(PIP) --no-deps --target .bench/d2l d2l==0.17.6
 	$(PY) -m benchmarks.run $(BENCH)
+
+mutants: $(VENV)/.test
+	$(PY) -m tools.mutants
 
 clean:
 	rm -rf _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

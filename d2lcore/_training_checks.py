@@ -100,6 +100,10 @@ def check_shapes(y_hat: Any, y: Tensor) -> None:
                 "请用 y.reshape(-1, 1) 之类的办法改成一样。"
             )
         return
+    if y_hat.shape == y.shape:
+        raise ValueError(
+            given + "标签是整数时当作类别，输出应多出一维类别。若这是回归，请把标签换成 y.float()。"
+        )
     if not is_classification(y_hat, y) or y_hat.shape[:1] + y_hat.shape[2:] != y.shape:
         raise ValueError(
             given + "应分别是 (批量大小, 类别数) 与 (批量大小,)。"

@@ -91,6 +91,12 @@ def test_regression_refuses_shapes_that_would_broadcast() -> None:
         fit(nn.Linear(1, 1), data, epochs=1, loss=nn.functional.mse_loss, device="cpu")
 
 
+def test_integer_targets_of_a_regression_are_explained() -> None:
+    data = [(X, y.long()) for X, y in line_batches()]
+    with pytest.raises(ValueError, match=r"y\.float\(\)"):
+        fit(nn.Linear(1, 1), data, epochs=1, loss=nn.functional.mse_loss, device="cpu")
+
+
 def test_pixelwise_labels_count_pixels() -> None:
     y_hat = torch.tensor([[[[2.0, 0.0]], [[0.0, 2.0]]]])  # (1, 2 类, 1, 2)
     scores = evaluate(nn.Identity(), [(y_hat, torch.tensor([[[0, 0]]]))])

@@ -31,10 +31,14 @@ def modules_used(root: Path, cells: Iterable[str]) -> list[Path]:
     everything = sorted((root / PACKAGE).rglob("*.py"))
     waiting: list[Path] = []
     for source in cells:
+        python = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)  # 魔法命令
+        try:
+            tree = ast.parse(python)
+        except SyntaxError:  # 别的 IPython 写法，例如 x?；真的写错了，执行时会报错
+            return everything
         if re.search(rf"-m {PACKAGE}\b", source):
             return everything
-        python = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)  # 魔法命令
-        waiting += _imported(root, ast.parse(python))
+        waiting += _imported(root, tree)
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()

@@ -149,6 +149,11 @@ def is_public(item: Any) -> bool:
     return not item.is_alias and bool(magic or not item.name.startswith("_"))
 
 
+def passed_on(item: Any) -> bool:
+    """别处定义、写在 ``__all__`` 里转交的名字。"""
+    return bool(item.is_alias and item.is_exported)
+
+
 def directive(name: str, argument: str, body: str, **options: Any) -> str:
     """一个 MyST 指令；围栏比里面的都长，里面的才不会提前把它结束。"""
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", body))])
@@ -206,6 +211,9 @@ def describe_module(module: Module) -> str:
     constants = [describe(item) for item in items if isinstance(item, Attribute)]
     parts = [directive("py:module", module.path, ""), *document(module)]
     parts += [describe(item) for item in items if not isinstance(item, Attribute)]
+    exported = [f"`{name}`" for name, item in module.members.items() if passed_on(item)]
+    if exported:
+        parts.append(f"还有这些名字，定义在别处，也能从这里导入：{'、'.join(exported)}。")
     if constants:
         parts.append(directive("dropdown", "常量与类型别名", "\n\n".join(constants)))
     return "\n\n".join(parts)

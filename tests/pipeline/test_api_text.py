@@ -165,3 +165,17 @@ def test_unknown_section_is_refused(tmp_path: Path) -> None:
     '''
     with pytest.raises(ValueError, match=r"d2lcore\.one\.f .*'throws'"):
         page(tmp_path, code)
+
+
+def test_names_passed_on_are_listed(tmp_path: Path) -> None:
+    text = page(
+        tmp_path,
+        '''\
+        """模块。"""
+        from math import cos, pi
+
+        __all__ = ["cos"]
+        ''',
+    )
+    assert "也能从这里导入：`cos`。" in text
+    assert "pi" not in text

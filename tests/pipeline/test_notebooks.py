@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from tiny_book import CONFIG, TOC, TinyBook
 
 from tools import kernel, run_lessons
+from tools.book import BookError
 from tools.library import library_hash, modules_used
 from tools.notebooks import main
 from tools.setup_cell import setup_source
@@ -288,6 +289,7 @@ def small_library(root: Path) -> None:
         ("import d2lcore", "everything"),
         ("from d2lcore import __version__", "everything"),
         ("!python -m d2lcore data", "everything"),
+        ("torch.ones?", "everything"),
     ],
 )
 def test_only_the_modules_a_lesson_uses_count(tmp_path: Path, code: str, expected: str) -> None:
@@ -297,6 +299,15 @@ def test_only_the_modules_a_lesson_uses_count(tmp_path: Path, code: str, expecte
             modules_used(tmp_path, [code])]  # fmt: skip
     assert used == (expected.split() if expected != "everything" else used)
     assert (len(used) == 8) == (expected == "everything")
+
+
+def test_broken_library_is_explained(tmp_path: Path) -> None:
+    small_library(tmp_path)
+    (tmp_path / "d2lcore/b.py").write_text("def\n")
+    with pytest.raises(BookError, match=r"b\.py:1: 不是合法的 Python"):
+        library_hash(tmp_path, ["from d2lcore import f"])
+    with pytest.raises(BookError, match=r"没有这个文件"):
+        library_hash(tmp_path, ["import d2lcore.gone"])
 
 
 def test_failing_cell_leaves_everything_untouched(

@@ -1,12 +1,13 @@
 """书的清单、原子写入、依赖清单与字体子集。"""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from tiny_book import CONFIG, TOC, TinyBook
 
-from tools import extras, files, subset_font
+from tools import coverage, extras, files, subset_font
 from tools.book import ROOT, BookError, load_book
 from tools.notebooks import main
 
@@ -53,7 +54,6 @@ def test_numbers_follow_the_reading_order(tmp_path: Path) -> None:
         ("book/index.md", "没有标题\n", "没有一级标题"),
         ("book/references.bib", "@article{a, title=\n", "不是合法的 BibTeX"),
         ("book/_data/errata.yml", "- id: a\n", "缺 note"),
-        ("d2lcore/bad.py", "def\n", "不是合法的 Python"),
     ],
 )
 def test_errors_are_one_chinese_message(
@@ -143,3 +143,21 @@ def test_font_tool_without_source(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert subset_font.main([str(tmp_path / "none.ttc"), str(target)]) == 1
     assert "apt install fonts-noto-cjk" in capsys.readouterr().err
     assert not target.exists()
+
+
+# ---- 覆盖率 -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lines", "branches", "code"), [(95, 90, 0), (94, 100, 1), (100, 89, 1)])
+def test_coverage_is_judged_by_lines_and_branches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: int, branches: int, code: int
+) -> None:
+    totals = {"covered_lines": lines, "num_statements": 100,
+              "covered_branches": branches, "num_branches": 100}  # fmt: skip
+    files = {"a.py": {"missing_lines": [1]}, "b.py": {"missing_lines": [3, 4]}}
+    path = tmp_path / "coverage.json"
+    path.write_text(json.dumps({"totals": totals, "files": files}))
+    assert coverage.main([str(path)]) == code
+    captured = capsys.readouterr()
+    assert f"行 {lines}.0%" in captured.out
+    assert captured.err.startswith("  b.py：没有跑到的行 [3, 4]") == (code == 1)
