@@ -20,13 +20,15 @@ TARGETS = {28: 30.0, 96: 5.0, 224: 1.6}  # 边长 → 至少快几倍
 
 @dataclass(frozen=True)
 class Item:
-    """一项比赛：同样的活，我们做一遍 ``ours``，d2l 按不同的工作进程数做一遍 ``theirs``。"""
+    """一项比赛：同样的活，我们做一遍 ``ours``，对手按不同的工作进程数做一遍 ``theirs``。"""
 
     name: str
     images: int  # 一遍处理多少张
-    target: float  # 对 d2l 原样至少快几倍
+    target: float  # 对"原样"的对手至少快几倍；``per_second`` 时是每秒至少几张
     ours: Callable[[], object]
     theirs: dict[int, Callable[[], object]]
+    peer: str = "d2l"
+    per_second: bool = False  # 没有对手，只看每秒做几张
 
 
 def read_through(batches: Iterable[tuple[Tensor, Tensor]]) -> int:

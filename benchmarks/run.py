@@ -1,4 +1,4 @@
-"""与 d2l 0.17.6 并排测速：``python -m benchmarks.run``（或 ``make bench``）。
+"""与 d2l 0.17.6、torchvision 并排测速：``python -m benchmarks.run``（或 ``make bench``）。
 
 同一次运行里轮流做：我们一遍、d2l 一遍，再我们一遍……取各自的中位数，
 这样机器一时的快慢对两边一样。不含 d2l 的代码，只调用装在别处的它；没装就只测我们的。
@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import data_speed, epoch_speed
+from benchmarks import data_speed, detection_speed, epoch_speed, scene_speed
 from benchmarks.data_speed import SHIPPED, Item
 from d2lcore import __version__
 from d2lcore.checks import seed_everything
@@ -73,10 +73,15 @@ def measure(item: Item, repeat: int) -> dict[str, Any]:
     fast = statistics.median(ours)
     ratios = {n: statistics.median(t) / fast for n, t in theirs.items()}
     # 做完一项就说一项：中途停下，已测的也不白测
-    found = "，".join(f"对 {n} 进程 {ratio:.1f} 倍" for n, ratio in ratios.items())
+    names = {n: "原样" if n == SHIPPED else f" {n} 进程" for n in ratios}
+    found = "，".join(f"对{names[n]} {ratio:.2f} 倍" for n, ratio in ratios.items())
+    if item.per_second:
+        found = f"每秒 {item.images / fast:,.0f} 张"
     print(f"\r{item.name}：{fast:.3f} 秒  {found}", file=sys.stderr, flush=True)
     return {
         "name": item.name,
+        "peer": item.peer,
+        "per_second": item.per_second,
         "images": item.images,
         "target": item.target,
         "d2lcore_seconds": ours,
@@ -91,14 +96,15 @@ def table(results: list[dict[str, Any]], workers: list[int]) -> str:
     rows = [["项目", "d2lcore", *heads, *(f"倍数（{n} 进程）" for n in workers), "目标", ""]]
     for r in results:
         times, ratios = r["d2l_seconds_by_workers"], r["ratio_by_workers"]
-        reached = ratios.get(SHIPPED)
+        ours = statistics.median(r["d2lcore_seconds"])
+        reached = r["images"] / ours if r["per_second"] else ratios.get(SHIPPED)
         rows.append(
             [
                 r["name"],
-                f"{statistics.median(r['d2lcore_seconds']):.3f} 秒",
+                f"{ours:.3f} 秒",
                 *(f"{statistics.median(times[n]):.2f} 秒" if n in times else "–" for n in workers),
-                *(f"{ratios[n]:.1f}" if n in ratios else "–" for n in workers),
-                f"≥ {r['target']:g}",
+                *(f"{ratios[n]:.2f}" if n in ratios else "–" for n in workers),
+                f"≥ {r['target']:,.0f} 张/秒" if r["per_second"] else f"≥ {r['target']:.3g}",
                 "" if reached is None else "✓" if reached >= r["target"] else "✗ 未达到",
             ]
         )
@@ -172,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     train, test = load_fashion_mnist()
     with data_speed.d2l_folder(train, test) if d2l is not None else nullcontext():
         items = data_speed.items(train, d2l, workers) + epoch_speed.items(d2l, workers)
+        items += detection_speed.items(d2l) + scene_speed.items(train)
         chosen = [item for item in items if options.only in item.name]
         if not chosen:
             parser.error(f"--only：没有名字里含 {options.only!r} 的项目")

@@ -1,8 +1,6 @@
 """检测场景：框恰好是画出的像素，个数、大小、重叠、类别都合规则，同一种子逐字节相同。"""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from benchmarks import scene_speed
 from d2lcore import data, scenes
 from d2lcore.data import CLASS_NAMES, ImageData
 from d2lcore.scenes import SceneData, make_scenes, tight_boxes
@@ -467,26 +464,3 @@ def test_garments_that_cannot_be_used_are_explained() -> None:
         make_scenes(coloured, 2, seed=0)
     with pytest.raises(ValueError, match="没有一个像素达到 16"):
         make_scenes(one(torch.full((28, 28), 15)), 2, seed=0)
-
-
-# ── 测速程序 ─────────────────────────────────────────────────────────────
-
-
-def test_benchmark_writes_a_complete_record(
-    garments: ImageData,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(scene_speed, "load_fashion_mnist", lambda: (garments, garments))
-    target = tmp_path / "scenes.json"
-    options = ["--repeat", "2", "--scenes", "20", "--json", str(target)]
-    assert scene_speed.main(options) == 0
-    assert "仿真服饰" in capsys.readouterr().out
-    record = json.loads(target.read_text(encoding="utf-8"))
-    assert len(record["seconds"]) == 2
-    assert record["scenes_per_second"] > 0
-    assert {"date", "hardware", "versions", "seed", "command", "data"} <= set(record)
-    for bad in (["--repeat", "0"], ["--json", str(tmp_path / "none" / "x.json")]):
-        with pytest.raises(SystemExit):
-            scene_speed.main(bad)

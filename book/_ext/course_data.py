@@ -109,9 +109,25 @@ class DataDirective(SphinxDirective):
         """指向 ``page`` 的链接；不给 ``text`` 就用对方的编号与标题。"""
         return page_link("", text, page=page, anchor=anchor)
 
+    def table(
+        self, head: tuple[str, ...], rows: list[list[nodes.Node | str]], name: str
+    ) -> nodes.table:
+        """带表头的表；``name`` 是样式的名字，数字列靠右之类由样式表负责。"""
+        group = nodes.tgroup("", cols=len(head))
+        group += [nodes.colspec(colwidth=1) for _ in head]
+        group += nodes.thead("", _row(list(head)))
+        group += nodes.tbody("", *map(_row, rows))
+        return nodes.table("", group, classes=[name])
+
     def fail(self, message: str) -> SphinxError:
         """带上所在文件与行号的错误。"""
         return SphinxError(f"{self.env.doc2path(self.env.docname)}:{self.lineno}: {message}")
+
+
+def _row(cells: list[nodes.Node | str]) -> nodes.row:
+    """表的一行；字符串变成段落。"""
+    wrap = [nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells]
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in wrap))
 
 
 def resolve_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:

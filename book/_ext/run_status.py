@@ -32,21 +32,7 @@ class RunStatus(DataDirective):
             rest = [str(run[key]) for key in KEYS[1:]]
             rows.append([self.link(page), f"{run['seconds']:.1f}", *rest])
         rows.append(["合计", f"{total:.1f}", *[""] * (len(KEYS) - 1)])
-        return [self.table(rows)]
-
-    def table(self, rows: list[list[nodes.Node | str]]) -> nodes.table:
-        """带表头的表；数字列靠右由样式表负责。"""
-        group = nodes.tgroup("", cols=len(self.head))
-        group += [nodes.colspec(colwidth=1) for _ in self.head]
-        group += nodes.thead("", self.row(list(self.head)))
-        group += nodes.tbody("", *map(self.row, rows))
-        return nodes.table("", group, classes=["run-status"])
-
-    @staticmethod
-    def row(cells: list[nodes.Node | str]) -> nodes.row:
-        """一行；字符串变成段落。"""
-        wrap = [nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells]
-        return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in wrap))
+        return [self.table(self.head, rows, "run-status")]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
