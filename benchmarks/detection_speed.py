@@ -76,7 +76,7 @@ def items(d2l: Any) -> list[Item]:
             ),
         ),
         (
-            "锚框标签 32×5,444×8",
+            "锚框标签 32×5,444×8，5 遍",
             3.5,
             partial(_times, 5, partial(anchor_targets, anchors, labels)),
             partial(_times, 5, lambda: d2l.multibox_target(anchors[None], labels)),
@@ -112,7 +112,7 @@ def nms_items() -> list[Item]:
         theirs = partial(ops.batched_nms, boxes, scores, labels, IOU_THRESHOLD)
         made.append(
             Item(
-                f"NMS {count:,} 个框",
+                f"NMS {count:,} 个框，{repeat} 遍",
                 1,
                 NMS_LIMIT,
                 partial(_times, repeat, ours),
