@@ -13,4 +13,5 @@ TARGET = 2000.0  # 每秒至少画几张
 def items(train: ImageData) -> list[Item]:
     """只有一项。"""
     work = partial(make_scenes, train, SCENES, size=SIZE, seed=0)
-    return [Item(f"画 {SCENES:,} 张检测场景，{SIZE}×{SIZE}", SCENES, TARGET, work, {}, per_second=True)]
+    name = f"画 {SCENES:,} 张检测场景，{SIZE}×{SIZE}"
+    return [Item(name, SCENES, TARGET, work, {}, per_second=True)]
