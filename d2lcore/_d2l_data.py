@@ -190,7 +190,7 @@ def download_extract(name: str, folder: str | None = None) -> str:
     """下载并解压，返回解压出的文件夹。改：写不到别处去；``x.tar.gz`` 给出 ``x``，不是 ``x.tar``。
 
     Raises:
-        ValueError: 不是 zip 或 tar。
+        ValueError: 不是 zip 或 tar，或里面有要写到别处去的文件。
 
     Examples:
         >>> download_extract("hotdog")
@@ -206,10 +206,27 @@ def download_extract(name: str, folder: str | None = None) -> str:
             archive.extractall(path.parent)
     elif tarfile.is_tarfile(path):
         with tarfile.open(path) as tar:
-            tar.extractall(path.parent, filter="data")
+            _extract_tar(tar, path.parent)
     else:
         raise ValueError(f"{path} 不是 zip 或 tar 压缩包，不能解压；请改用 download。")
     return str(path.parent / (folder or stem))
+
+
+def _extract_tar(tar: tarfile.TarFile, folder: Path) -> None:
+    """解压，但只解普通文件与文件夹，而且都要在 ``folder`` 之内。
+
+    Python 3.10.12、3.11.4 之前的 tarfile 没有 ``filter``，所以自己检查。
+    """
+    root = folder.resolve()
+    for member in tar.getmembers():
+        inside = (root / member.name).resolve().is_relative_to(root)
+        if not inside or not (member.isfile() or member.isdir()):
+            raise ValueError(
+                f"压缩包里的 {member.name} 要写到 {folder} 之外，或不是普通文件，没有解压；"
+                "请换一个来路可靠的压缩包。"
+            )
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    tar.extractall(root, **options)  # type: ignore[arg-type]
 
 
 def download_all() -> None:

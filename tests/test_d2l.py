@@ -404,6 +404,16 @@ def packed(kind: str, names: list[str]) -> bytes:
     return buffer.getvalue()
 
 
+def link_to(place: str) -> bytes:
+    """只有一个符号链接的 tar.gz。"""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        info = tarfile.TarInfo("link")
+        info.type, info.linkname = tarfile.SYMTYPE, place
+        tar.addfile(info)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("name", ["hotdog.zip", "hotdog.tar.gz", "hotdog.tgz"])
 def test_extract_names_the_folder(name: str, hub: Files, tmp_path: Path) -> None:
     register(hub, name, packed(name.split(".")[1], ["hotdog/train/1.txt", "other/2.txt"]))
@@ -415,8 +425,11 @@ def test_extract_names_the_folder(name: str, hub: Files, tmp_path: Path) -> None
 
 def test_extract_stays_inside(hub: Files, tmp_path: Path) -> None:
     register(hub, "evil.tgz", packed("tgz", ["../../evil.txt"]))
-    with pytest.raises(tarfile.FilterError):
+    with pytest.raises(ValueError, match=r"evil\.txt 要写到 .* 之外"):
         d2l.download_extract("evil.tgz")
+    register(hub, "link.tgz", link_to("/etc"))
+    with pytest.raises(ValueError, match="不是普通文件"):
+        d2l.download_extract("link.tgz")
     register(hub, "evil.zip", packed("zip", ["../../evil.txt"]))
     d2l.download_extract("evil.zip")
     assert not (tmp_path / "evil.txt").exists()

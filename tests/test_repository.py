@@ -1,6 +1,8 @@
 """仓库里几处必须一致的地方：地址、命令、依赖、字体、工作流。"""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -62,6 +64,20 @@ def test_library_pins_no_upper_bound() -> None:
     runtime = re.search(r"^dependencies = \[(.*?)\]", read("pyproject.toml"), re.DOTALL | re.M)
     assert runtime
     assert not re.search(r"[<=~]=|<", runtime[1].replace(">=", "")), "装 d2lcore 不得替换已有的包"
+
+
+def test_importing_the_library_is_light() -> None:
+    # 绘图、torchvision、兼容模块与表格都要到用时才导入；只比名字，不比时间
+    code = (
+        "import sys, torch; before = set(sys.modules); import d2lcore; "
+        "new = {n.partition('.')[0] for n in set(sys.modules) - before}; "
+        "print(sorted(new & {'matplotlib', 'torchvision', 'pandas', 'IPython', 'PIL', 'tqdm'}), "
+        "'d2lcore.d2l' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[] False"
 
 
 def test_version_is_stated_once() -> None:
