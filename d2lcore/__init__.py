@@ -3,8 +3,8 @@
 每个模块讲一件事：
 
 - 数据：``data`` 读 Fashion-MNIST，``stand_in`` 造仿真服饰，``scenes`` 造检测场景；
-- 训练：``training`` 训练与评估，``history`` 记录，``checkpoints`` 断点续训，
-  ``distributed`` 多进程，``devices`` 选设备，``metrics`` 度量，``checks`` 自检；
+- 训练：``training`` 训练与评估，``optimizers`` 优化器与学习率，``history`` 记录，
+  ``checkpoints`` 断点续训，``distributed`` 多进程，``devices`` 选设备，``metrics`` 度量，``checks`` 自检；
 - 网络：``layers`` 从零写的层，``models`` 经典的卷积网络，``summary`` 网络的一览表；
 - 检测：``boxes`` 边界框，``anchors`` 锚框，``detection`` 由输出到结果与平均精度；
 - 其他：``plotting`` 绘图，``d2l`` 与 d2l-zh 同名的函数（要用时才导入）。
@@ -18,6 +18,7 @@ from d2lcore.data import Batches, ImageData, fashion_mnist_batches, load_fashion
 from d2lcore.devices import by_device, pick_device
 from d2lcore.history import Epoch, History
 from d2lcore.metrics import accuracy, confusion_matrix
+from d2lcore.optimizers import one_cycle_sgd
 from d2lcore.plotting import plot_curves, show_images, use_chinese_font
 from d2lcore.scenes import SceneData, make_scenes
 from d2lcore.summary import summarize
@@ -42,6 +43,7 @@ __all__ = [
     "load_checkpoint",
     "load_fashion_mnist",
     "make_scenes",
+    "one_cycle_sgd",
     "pick_device",
     "plot_curves",
     "report",

@@ -134,11 +134,11 @@ def build_model(options: argparse.Namespace, image_size: int) -> nn.Module:
 
 
 def build_optimizer(options: argparse.Namespace, net: nn.Module) -> torch.optim.Optimizer:
-    """SGD（动量 0.9）或 AdamW。"""
+    """SGD（动量与 :func:`d2lcore.optimizers.one_cycle_sgd` 相同）或 AdamW。"""
     common = {"lr": options.lr, "weight_decay": options.weight_decay}
     if options.optimizer == "adamw":
         return torch.optim.AdamW(net.parameters(), **common)
-    return torch.optim.SGD(net.parameters(), momentum=0.9, **common)
+    return torch.optim.SGD(net.parameters(), momentum=0.9, nesterov=True, **common)
 
 
 def build_scheduler(

@@ -185,6 +185,12 @@ def _errata(c: Converter, directive: Directive) -> str:
     return _quote("\n\n".join(parts))
 
 
+def _recipes(c: Converter, directive: Directive) -> str:
+    """记录随时会添新的，不抄进笔记本，只指向网页。"""
+    url = c.book.page_url(c.page.docname)
+    return f"（换许多种子重跑的结果列在[本课的网页]({url})上。）"
+
+
 def _quote(text: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
@@ -219,4 +225,5 @@ DIRECTIVES: dict[str, tuple[tuple[str, ...], Handler]] = {
     "solution-start": (("class", "label"), _solution_start),
     "solution-end": ((), _solution_end),
     "errata": ((), _errata),
+    "recipes": ((), _recipes),
 }
