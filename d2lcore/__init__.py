@@ -4,7 +4,8 @@
 
 - 数据：``data`` 读 Fashion-MNIST，``stand_in`` 造仿真服饰，``scenes`` 造检测场景；
 - 训练：``training`` 训练与评估，``optimizers`` 优化器与学习率，``history`` 记录，
-  ``checkpoints`` 断点续训，``distributed`` 多进程，``devices`` 选设备，``metrics`` 度量，``checks`` 自检；
+  ``checkpoints`` 断点续训，``distributed`` 多进程，``devices`` 选设备，
+  ``metrics`` 度量，``checks`` 自检；
 - 网络：``layers`` 从零写的层，``models`` 经典的卷积网络，``summary`` 网络的一览表；
 - 检测：``boxes`` 边界框，``anchors`` 锚框，``detection`` 由输出到结果与平均精度；
 - 其他：``plotting`` 绘图，``d2l`` 与 d2l-zh 同名的函数（要用时才导入）。
