@@ -47,7 +47,7 @@ class Recipes(DataDirective):
             scale(record),
             f"{record['parameters']:,}",
             spread([run["test_accuracy"] for run in record["runs"]]),
-            f"{statistics.median(run['seconds'] for run in record['runs']):.0f} 秒",
+            duration(record),
             "–" if published is None else incumbent(published),
         ]
 
@@ -58,6 +58,14 @@ def scale(record: Record) -> str:
         f"{DEVICES[record['device']]}：{record['images']:,} 张，"
         f"{record['size']}×{record['size']}，{record['epochs']} 轮"
     )
+
+
+def duration(record: Record) -> str:
+    """单独量的用时；还没有量就空着。"""
+    if "seconds" not in record:
+        return "–"
+    threads = f"（{record['threads']} 个线程）" if record["device"] == "cpu" else ""
+    return f"{record['seconds']:.0f} 秒{threads}"
 
 
 def spread(values: list[float]) -> str:

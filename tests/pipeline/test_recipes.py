@@ -66,8 +66,20 @@ def test_record_is_complete_and_repeatable(book: TinyBook) -> None:
     assert [r["seed"] for r in record["runs"]] == [0, 1, 2]
     losses = [r["train_loss"] for r in record["runs"]]
     assert len(set(losses)) == 3  # 种子真的换了
+    records_path(book.root).unlink()
     (again,) = run(book, "--seeds", "3", "one/first")
     assert [r["train_loss"] for r in again["runs"]] == losses
+
+
+def test_time_is_measured_separately(book: TinyBook, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recipes.main(["--time"], root=book.root) == 1
+    assert "--seeds" in capsys.readouterr().err
+    (before,) = run(book, "--seeds", "1")
+    assert "seconds" not in before
+    (after,) = run(book, "--time")
+    assert after["seconds"] > 0
+    assert after["threads"] >= 1
+    assert after["runs"] == before["runs"]
 
 
 def test_seeds_are_put_back(book: TinyBook) -> None:
@@ -89,10 +101,21 @@ def test_each_finished_seed_is_kept(book: TinyBook, monkeypatch: pytest.MonkeyPa
         recipes.main(["--seeds", "3"], root=book.root)
     (record,) = read_records(book.root)
     assert [r["seed"] for r in record["runs"]] == [0, 1]
+    started: list[int] = []
+    monkeypatch.setattr(recipes, "run_once", lambda r, s: started.append(s) or real(r, s))
+    (record,) = run(book, "--seeds", "3")
+    assert started == [2]  # 接着跑，不重跑
+    assert [r["seed"] for r in record["runs"]] == [0, 1, 2]
+    book.lesson(LESSON.replace("lr=0.1", "lr=0.2"))
+    (record,) = run(book, "--seeds", "1")
+    assert [r["seed"] for r in record["runs"]] == [0]  # 配方变了，旧的不算
 
 
 def test_records_of_other_lessons_and_devices_stay(book: TinyBook) -> None:
-    others = [{"lesson": "one/first", "device": "cuda"}, {"lesson": "zoo", "device": "cpu"}]
+    others = [
+        {"lesson": "one/first", "device": "cuda", "recipe": ""},
+        {"lesson": "zoo", "device": "cpu", "recipe": ""},
+    ]
     records_path(book.root).parent.mkdir(parents=True)
     records_path(book.root).write_text(json.dumps(others), encoding="utf-8")
     records = run(book, "--seeds", "1")
@@ -116,9 +139,7 @@ def test_changed_recipe_makes_the_record_stale(
     assert problem in capsys.readouterr().err
 
 
-def test_incomplete_recipe_is_explained(
-    book: TinyBook, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_incomplete_recipe_is_explained(book: TinyBook, capsys: pytest.CaptureFixture[str]) -> None:
     book.lesson(LESSON.replace("history = fit", "record = fit"))
     assert recipes.main(["--seeds", "1"], root=book.root) == 1
     assert "没有变量 history" in capsys.readouterr().err
