@@ -198,8 +198,9 @@ def fit(
     结束后网络恢复原来的训练/评估模式。分类与回归的区别见 :func:`evaluate`。
 
     用 ``torchrun`` 启动时，每个进程取每个小批量的一段，梯度求平均，
-    结果与一个进程算整个小批量相同。批量规范化除外：它按各自那一段求均值与方差，
-    在多块显卡上可先用 ``nn.SyncBatchNorm.convert_sync_batchnorm`` 换掉。
+    结果与一个进程算整个小批量相同。两样除外：批量规范化按各自那一段求均值与方差，
+    在多块显卡上可先用 ``nn.SyncBatchNorm.convert_sync_batchnorm`` 换掉；
+    暂退的掩码各进程自己抽，与一个进程抽的不是同一份。
 
     Args:
         net: ``nn.Module``；或任何函数，这时必须给 ``optimizer``。
