@@ -175,6 +175,11 @@ def _missing_alt(twin: NotebookNode) -> Iterator[str]:
                 f"第 {k} 个代码单元（{_head(cell)}）有 mystnb.figure，应恰好画一张图，"
                 f"现在是 {images} 张。"
             )
+        elif code_figure(cell) and any(o.output_type == "execute_result" for o in cell.outputs):
+            yield (
+                f"第 {k} 个代码单元（{_head(cell)}）除了图还显示了最后一行的值，图的标签会重复；"
+                "请让最后一行没有值，例如赋给一个变量。"
+            )
 
 
 def _silencing_semicolon(twin: NotebookNode) -> Iterator[str]:

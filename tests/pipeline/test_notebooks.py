@@ -525,6 +525,9 @@ def test_figure_cell_draws_exactly_one_image(
     tiny.only_lesson(CELL % f"{options}plot()")
     fake_twin(tiny, image() + image())
     assert "应恰好画一张图，现在是 2 张" in complaint(tiny, capsys)
+    value = nbformat.v4.new_output("execute_result", {"text/plain": "[0]"}, execution_count=1)
+    fake_twin(tiny, [value, *image()])
+    assert "还显示了最后一行的值" in complaint(tiny, capsys)
     fake_twin(tiny, image())
     assert check(tiny) == 0
 
