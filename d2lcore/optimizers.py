@@ -14,12 +14,12 @@ def one_cycle_sgd(
     steps: int,
     lr: float = 0.1,
     *,
-    momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> tuple[torch.optim.SGD, OneCycleLR]:
     """随机梯度下降与单周期的学习率，一起交给 :func:`d2lcore.training.fit`。
 
-    学习率从 ``lr/25`` 起，前三成步数里升到 ``lr``，其余步数里沿余弦降到接近 0；动量反向变化。
+    学习率从 ``lr/25`` 起，前三成步数里升到 ``lr``，其余步数里沿余弦降到接近 0；
+    动量（Nesterov 的写法）反向变化，从 0.95 降到 0.85 再回到 0.95，这是 ``OneCycleLR`` 的缺省值。
     开头小，网络不会一上来就发散；中间大，走得快；末尾小，小批量的噪声平息，精度不再跳动。
     来源：Smith、Topin，2017，arXiv:1708.07120。
 
@@ -27,7 +27,6 @@ def one_cycle_sgd(
         net: 要训练的网络。
         steps: 总步数，等于轮数乘以每轮的批数。
         lr: 学习率的最大值。
-        momentum: 动量的最大值；用 Nesterov 的写法。
         weight_decay: 权重衰减的系数。
 
     Returns:
@@ -50,6 +49,6 @@ def one_cycle_sgd(
     if not 0 < lr < math.inf:
         raise ValueError(f"学习率 lr={lr!r} 不合适：应是正的有限小数，例如 0.1。")
     optimizer = torch.optim.SGD(
-        net.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True
+        net.parameters(), lr=lr, momentum=0.95, weight_decay=weight_decay, nesterov=True
     )
     return optimizer, OneCycleLR(optimizer, max_lr=lr, total_steps=steps)

@@ -54,6 +54,7 @@ def test_rate_rises_then_falls() -> None:
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert rates[-1] < 1e-5
     assert momenta.index(min(momenta)) == top
+    assert (momenta[0], min(momenta), max(momenta)) == pytest.approx((0.95, 0.85, 0.95))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5])
