@@ -31,6 +31,8 @@ def _inline_leaks(tokens: list[Token]) -> Iterator[str]:
             text = token.content
             if following == "code_inline" and (match := _ROLE_END.search(text)):
                 yield f"角色 {match[0]}`{tokens[i + 1].content}`"
+            if "**" in text:  # 例如“。**”后面紧跟汉字：CommonMark 不当它是粗体的结尾
+                yield f"没有变成粗体的 **（{text.strip()[:20]}）；把标点移到 ** 外面"
             if text.lstrip().startswith(":::"):
                 yield f"冒号围栏 {text.strip()}"
             if previous in {"image", "link_close", "code_inline"} and text.startswith("{"):

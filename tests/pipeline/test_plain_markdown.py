@@ -304,6 +304,7 @@ def test_line_numbers_hold_after_a_code_cell_and_inside_directives(convert: Conv
         ("甲 {eq}`x` 乙", "角色 {eq}"),
         ("```{note}\nx\n```", "指令"),
         (":::{note}", "冒号围栏"),
+        ("前。**粗体到句号。**后面", "没有变成粗体的 **"),
         ("(sec-a)=", "标签"),
         ("[甲](#x)", "相对链接"),
         ("[甲](x.md)", "相对链接"),
@@ -317,4 +318,4 @@ def test_leaks_are_found(markdown: str, leak: str) -> None:
 
 
 def test_no_leak_in_code_or_math() -> None:
-    assert not find_leaks("`{eq}` `x`\n\n$x_{{a}}$\n\n```\n:::{note}\n(a)=\n```\n\n    {eq}`x`\n")
+    assert not find_leaks("**粗体**。`2 ** 3` `{eq}` `x`\n\n$x_{{a}}$\n\n```\n:::{note}\n(a)=\n```\n\n    {eq}`x`\n")
