@@ -318,4 +318,5 @@ def test_leaks_are_found(markdown: str, leak: str) -> None:
 
 
 def test_no_leak_in_code_or_math() -> None:
-    assert not find_leaks("**粗体**。`2 ** 3` `{eq}` `x`\n\n$x_{{a}}$\n\n```\n:::{note}\n(a)=\n```\n\n    {eq}`x`\n")
+    assert not find_leaks("`{eq}` `x`\n\n$x_{{a}}$\n\n```\n:::{note}\n(a)=\n```\n\n    {eq}`x`\n")
+    assert not find_leaks("**粗体**。`2 ** 3`\n")
