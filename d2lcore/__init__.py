@@ -20,7 +20,7 @@ from d2lcore.devices import by_device, pick_device
 from d2lcore.history import Epoch, History
 from d2lcore.metrics import accuracy, confusion_matrix
 from d2lcore.optimizers import one_cycle_sgd
-from d2lcore.plotting import plot_curves, show_images, use_chinese_font
+from d2lcore.plotting import plot_curves, show_boxes, show_images, use_chinese_font
 from d2lcore.scenes import SceneData, make_scenes
 from d2lcore.summary import summarize
 from d2lcore.training import Scores, evaluate, fit
@@ -50,6 +50,7 @@ __all__ = [
     "report",
     "save_checkpoint",
     "seed_everything",
+    "show_boxes",
     "show_images",
     "summarize",
     "use_chinese_font",

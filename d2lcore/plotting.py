@@ -160,6 +160,68 @@ def show_images(
     fig.tight_layout(pad=0.3)
 
 
+def show_boxes(
+    image: Tensor,
+    boxes: Tensor,
+    texts: Sequence[str] | None = None,
+    *,
+    colors: str | Sequence[str] = "C1",
+    linestyle: str = "-",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """画一张图片与其中的边框；同一个坐标系上可以再画一次，换一种颜色或线型。
+
+    Args:
+        image: 形状 (H, W)、(1, H, W) 或 (3, H, W)；uint8，或 [0, 1] 内的浮点数。
+        boxes: 形状 (N, 4)，每行是 (x1, y1, x2, y2)，占图像宽、高的比例；N 可以是 0，可以伸出图像。
+        texts: 每个框左上角的字，长度 N。
+        colors: 一种颜色，或每个框一种。
+        linestyle: 线型，例如 ``"--"``。
+        ax: 画在哪个坐标系上；缺省新建一张图。
+
+    Returns:
+        画好的坐标系，单位是像素。
+
+    Raises:
+        ValueError: 形状不合，或字、颜色与框数不同。
+
+    Examples:
+        >>> boxes = torch.tensor([[0.25, 0.5, 0.75, 1.0]])
+        >>> ax = show_boxes(torch.rand(1, 40, 80), boxes, ["包"])
+        >>> ax.patches[0].get_xy(), ax.patches[0].get_width(), ax.patches[0].get_height()
+        ((20.0, 20.0), 40.0, 20.0)
+    """
+    import matplotlib.pyplot as plt
+
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[0] not in (1, 3)):
+        raise ValueError(
+            f"image 的形状是 {tuple(image.shape)}；应是 (H, W)、(1, H, W) 或 (3, H, W)。"
+        )
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes 的形状是 {tuple(boxes.shape)}，应是 (N, 4)。")
+    if texts is not None and len(texts) != len(boxes):
+        raise ValueError(f"有 {len(boxes)} 个框，却给了 {len(texts)} 段字；应一样多。")
+    colors = [colors] * len(boxes) if isinstance(colors, str) else colors
+    if len(colors) != len(boxes):
+        raise ValueError(f"有 {len(boxes)} 个框，却给了 {len(colors)} 种颜色；应一样多。")
+    use_chinese_font()
+    if ax is None:
+        _, ax = plt.subplots(figsize=(3.2, 3.2))
+    height, width = image.shape[-2:]
+    edges = (0, width, height, 0)  # 第 k 个像素占 k 到 k+1，框的边就落在像素之间
+    ax.imshow(_drawable(image[None])[0].numpy(), cmap="gray_r", vmin=0, vmax=1, extent=edges)
+    ax.axis("off")
+    scale = torch.tensor([width, height, width, height])
+    for k, (x1, y1, x2, y2) in enumerate((boxes.detach().cpu() * scale).tolist()):
+        box = plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.6)
+        box.set(edgecolor=colors[k], linestyle=linestyle)
+        ax.add_patch(box)
+        if texts is not None:
+            frame = {"facecolor": colors[k], "edgecolor": "none", "pad": 1}
+            ax.text(x1, y1, texts[k], fontsize=8, color="white", va="bottom", bbox=frame)
+    return ax
+
+
 def _plain(values: Sequence[float] | Tensor) -> Any:
     """张量变成 NumPy 数组，别的原样：Matplotlib 自己转换张量会触发弃用警告。"""
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else values

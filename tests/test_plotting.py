@@ -10,7 +10,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
 
-from d2lcore.plotting import FONT_FILE, FONT_NAME, plot_curves, show_images, use_chinese_font
+from d2lcore.plotting import (
+    FONT_FILE,
+    FONT_NAME,
+    plot_curves,
+    show_boxes,
+    show_images,
+    use_chinese_font,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +74,29 @@ def test_images_refuse_bad_input() -> None:
         show_images(torch.rand(0, 8, 8))
     with pytest.raises(ValueError, match="3 张图片，却给了 2 个标题"):
         show_images(torch.rand(3, 8, 8), ["a", "b"])
+
+
+@pytest.mark.parametrize("shape", [(20, 40), (1, 20, 40), (3, 20, 40)])
+def test_boxes_are_drawn_in_pixels_with_their_texts(shape: tuple[int, ...]) -> None:
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 1.0], [0.25, 0.5, 1.25, 0.75]])
+    ax = show_boxes(torch.rand(shape), boxes, ["甲", "乙"], colors=["red", "C0"])
+    bounds = [patch.get_bbox().bounds for patch in ax.patches]
+    assert bounds == [(0, 0, 20, 20), (10, 10, 40, 5)]
+    assert [text.get_text() for text in ax.texts] == ["甲", "乙"]
+    assert ax.get_images()[0].get_extent() == [0, 40, 20, 0]
+    assert show_boxes(torch.rand(shape), boxes[:1], linestyle="--", ax=ax) is ax
+    assert len(ax.patches) == 3
+    assert ax.patches[2].get_linestyle() == "--"
+    assert not show_boxes(torch.rand(shape), boxes[:0]).patches
+
+
+def test_bad_boxes_are_explained() -> None:
+    image, boxes = torch.rand(8, 8), torch.zeros(2, 4)
+    with pytest.raises(ValueError, match=r"应是 \(H, W\)"):
+        show_boxes(torch.rand(2, 8, 8), boxes)
+    with pytest.raises(ValueError, match=r"应是 \(N, 4\)"):
+        show_boxes(image, boxes[0])
+    with pytest.raises(ValueError, match="2 个框，却给了 1 段字"):
+        show_boxes(image, boxes, ["甲"])
+    with pytest.raises(ValueError, match="2 个框，却给了 3 种颜色"):
+        show_boxes(image, boxes, colors=["C0", "C1", "C2"])
