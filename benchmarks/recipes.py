@@ -5,6 +5,7 @@
     python -m benchmarks.recipes --seeds 10                     # 全部，写进记录
     python -m benchmarks.recipes modern-cnn/resnet --seeds 3    # 一课
     python -m benchmarks.recipes --time                         # 机器空闲时，各量一次用时
+    python -m benchmarks.recipes --cell                         # 打印由记录生成的代码单元
 
 **课文就是配方**：跑的正是课里带 ``recipe`` 标签的单元，一字不差，只把种子 0、1、2…… 依次换上；
 所以读者看到的设定与记录里的设定不会不一样。单元里用 ``by_device`` 分 CPU 与显卡两种规模，
@@ -25,7 +26,7 @@ import d2lcore
 from d2lcore.devices import pick_device
 from tools.book import ROOT, BookError, Page, find_lessons, load_book
 from tools.files import write_json
-from tools.recipes import Recipe, read_recipes, read_records, records_path
+from tools.recipes import Recipe, read_recipes, read_records, recorded_cell, records_path
 from tools.runs import cpu_name
 
 NAMES = ("net", "train", "history")  # 配方跑完之后应当留下的变量
@@ -137,10 +138,14 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("lessons", nargs="*", metavar="课", help="缺省是全部有配方的课")
     parser.add_argument("--seeds", type=int, default=10, help="补齐到几个种子（缺省 10）")
     parser.add_argument("--time", action="store_true", help="不跑种子，只单独量一次用时")
+    parser.add_argument("--cell", action="store_true", help="只打印由记录生成的代码单元")
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error("--seeds 应不小于 1")
     try:
+        if options.cell:
+            print(recorded_cell(root))
+            return 0
         book = load_book(root)
         pages: list[Page] = find_lessons(book, options.lessons)
         recipes = read_recipes(book, pages)

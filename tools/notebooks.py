@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tools.book import ROOT, Book, BookError, find_lessons, load_book
-from tools.recipes import stale_records
+from tools.recipes import stale_cells, stale_records
 from tools.twin import Workshop, open_workshop
 from tools.twin_checks import check_book, check_lesson
 
@@ -60,7 +60,10 @@ def _list(book: Book, options: argparse.Namespace) -> int:
 
 
 def _problems(shop: Workshop, names: list[str]) -> list[str]:
-    problems = [] if names else [*check_book(shop.book), *stale_records(shop.book)]
+    problems = []
+    if not names:
+        book = shop.book
+        problems += [*check_book(book), *stale_records(book), *stale_cells(book)]
     for page in find_lessons(shop.book, names):
         problems += check_lesson(shop, page)
     return problems

@@ -1,4 +1,8 @@
-"""课文里的训练配方（带 ``recipe`` 标签的代码单元）与它们在 ``book/_data/results`` 的记录。"""
+"""课文里的训练配方（带 ``recipe`` 标签的代码单元）与它们在 ``book/_data/results`` 的记录。
+
+比较各网络的课要把记录画成图，而读者的机器上没有记录文件；所以那一课有一个带 ``recorded`` 标签的
+单元，把数写在里面。单元由 :func:`recorded_cell` 生成，检查工具看它与记录是否一字不差。
+"""
 
 import hashlib
 import json
@@ -6,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tools.book import Book, BookError, Page
 from tools.references import read_cells
 
 TAG = "recipe"
+RECORDED = "recorded"
+PUBLISHED = "book/_data/published.yml"
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,45 @@ def read_records(root: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text(encoding="utf-8")))
     except json.JSONDecodeError as error:
         raise BookError(f"{path}: 不是合法的 JSON（{error}）。") from error
+
+
+def recorded_cell(root: Path) -> str:
+    """由 CPU 上的记录与别人公布的数生成的代码单元；没有量过用时的课写 None。"""
+    lines = [
+        "# 由 python -m benchmarks.recipes --cell 生成：CPU 上各种子的测试精度，用时（秒）",
+        "recorded = {",
+    ]
+    records = [record for record in read_records(root) if record["device"] == "cpu"]
+    for record in records:
+        values = [f"{run['test_accuracy']:.4f}" for run in record["runs"]]
+        rows = [f"            {', '.join(values[k : k + 5])}," for k in range(0, len(values), 5)]
+        lines += [f'    "{_short(record)}": {{', f'        "seconds": {record.get("seconds")},']
+        lines += ['        "accuracy": [', *rows, "        ],", "    },"]
+    lines += ["}", "published = {  # 《动手学深度学习》历次构建的最低、中位、最高"]
+    known = {record["lesson"] for record in records}
+    path = root / PUBLISHED
+    entries = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else []
+    for entry in entries:
+        if entry["lesson"] in known:
+            numbers = ", ".join(f"{entry[key]:.4f}" for key in ("low", "median", "high"))
+            lines.append(f'    "{_short(entry)}": ({numbers}),')
+    return "\n".join([*lines, "}"])
+
+
+def _short(entry: dict[str, Any]) -> str:
+    return str(entry["lesson"]).rpartition("/")[2]
+
+
+def stale_cells(book: Book) -> list[str]:
+    """带 ``recorded`` 标签、却与记录不同的单元。"""
+    expected = recorded_cell(book.root)
+    return [
+        f"{page.name}: 带 {RECORDED} 标签的单元与记录不同，"
+        "请换成 python -m benchmarks.recipes --cell 打印的文字。"
+        for page in book.lessons
+        for cell in read_cells(book, page).cells
+        if RECORDED in cell.metadata.get("tags", []) and cell.source != expected
+    ]
 
 
 def stale_records(book: Book) -> list[str]:

@@ -9,8 +9,9 @@ from tiny_book import TinyBook
 
 import d2lcore
 from benchmarks import recipes
+from tools.book import load_book
 from tools.notebooks import main as notebooks
-from tools.recipes import read_recipes, read_records, records_path, stale_records
+from tools.recipes import read_recipes, read_records, records_path, stale_cells, stale_records
 
 LESSON = """
 (sec-first)=
@@ -162,3 +163,25 @@ def test_broken_records_are_explained(book: TinyBook, capsys: pytest.CaptureFixt
 def test_notebook_points_to_the_page(tiny: TinyBook, convert: Any) -> None:
     text = convert("# 第一课\n\n```{recipes} one/first\n```\n")
     assert "https://someone.github.io/somebook/book/one/first.html" in text
+
+
+def test_generated_cell_must_match_the_record(
+    book: TinyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(book, "--seeds", "2", "one/first")
+    published = book.root / "book" / "_data" / "published.yml"
+    published.write_text("- {lesson: one/first, low: 0.1, median: 0.8, high: 0.9}\n", "utf-8")
+    capsys.readouterr()
+    assert recipes.main(["--cell"], root=book.root) == 0
+    cell = capsys.readouterr().out.rstrip("\n")
+    names: dict[str, Any] = {}
+    exec(cell, names)
+    (record,) = read_records(book.root)
+    accuracies = [r["test_accuracy"] for r in record["runs"]]
+    assert names["recorded"] == {"first": {"seconds": None, "accuracy": accuracies}}
+    assert names["published"] == {"first": (0.1, 0.8, 0.9)}
+    tagged = f"\n```{{code-cell}}\n:tags: [recorded]\n\n{cell}\n```\n"
+    book.lesson(LESSON + tagged)
+    assert stale_cells(load_book(book.root)) == []
+    book.lesson(LESSON + tagged.replace("(0.1000", "(0.2000"))
+    assert ["--cell" in problem for problem in stale_cells(load_book(book.root))] == [True]
