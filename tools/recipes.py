@@ -64,17 +64,16 @@ def read_records(root: Path) -> list[dict[str, Any]]:
 
 
 def recorded_cell(root: Path) -> str:
-    """由 CPU 上的记录与别人公布的数生成的代码单元；没有量过用时的课写 None。"""
+    """由 CPU 上的记录与别人公布的数生成的代码单元。"""
     lines = [
-        "# 由 python -m benchmarks.recipes --cell 生成：CPU 上各种子的测试精度，用时（秒）",
+        "# 由 python -m benchmarks.recipes --cell 生成：CPU 上各种子的测试精度",
         "recorded = {",
     ]
     records = [record for record in read_records(root) if record["device"] == "cpu"]
     for record in records:
         values = [f"{run['test_accuracy']:.4f}" for run in record["runs"]]
-        rows = [f"            {', '.join(values[k : k + 5])}," for k in range(0, len(values), 5)]
-        lines += [f'    "{_short(record)}": {{', f'        "seconds": {record.get("seconds")},']
-        lines += ['        "accuracy": [', *rows, "        ],", "    },"]
+        rows = [f"        {', '.join(values[k : k + 5])}," for k in range(0, len(values), 5)]
+        lines += [f'    "{_short(record)}": [', *rows, "    ],"]
     lines += ["}", "published = {  # 《动手学深度学习》历次构建的最低、中位、最高"]
     known = {record["lesson"] for record in records}
     path = root / PUBLISHED
