@@ -18,7 +18,7 @@ DEVICES = {"cpu": "CPU", "cuda": "显卡", "mps": "Apple 显卡"}
 class Recipes(DataDirective):
     """``{recipes}``：每课的配方换许多种子各训练一遍的结果，旁边是 d2l 公布的；可只要一课。"""
 
-    head = ("课", "规模", "参数", "测试精度（最低–中位–最高）", "用时", "d2l 公布的")
+    head = ("课", "规模", "参数", "测试精度", "用时", "d2l 公布的")
     optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
@@ -84,13 +84,15 @@ def incumbent(entry: Record) -> str:
 
 def describe(records: list[Record]) -> str:
     """在什么机器、什么版本上跑的，怎样重跑。"""
-    places = {
-        f"{DEVICES[r['device']]} 是 {r['hardware']}，PyTorch {r['torch']}，{r['date']}"
-        for r in records
-    }
+    dates: dict[str, set[str]] = {}
+    for r in records:
+        machine = f"{DEVICES[r['device']]} 是 {r['hardware']}，PyTorch {r['torch']}"
+        dates.setdefault(machine, set()).add(r["date"])
+    places = [f"{machine}，{'、'.join(sorted(days))}" for machine, days in dates.items()]
     commands = {r["command"].rpartition(" ")[0] for r in records}
     shown = records[0]["command"] if len(records) == 1 else " 与 ".join(sorted(commands))
-    return f"{'；'.join(sorted(places))}；{records[0]['data']}。重跑：`{shown}`。"
+    where = f"{'；'.join(sorted(places))}；{records[0]['data']}"
+    return f"{where}。重跑：`{shown}`。精度依次是最低–中位–最高。"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
