@@ -6,7 +6,7 @@
 #   make serve       建站并在本机预览
 #   make bench       与同类并排测速（BENCH="--only LeNet --json 文件" 可加参数）
 #   make lint        ruff 与 mypy
-#   make mutants     把库里的一处处改错，看测试能否发现（约 10 分钟）
+#   make mutants     把库里的一处处改错，看测试能否发现（约十几分钟）
 #   make clean       删掉生成物（保留 .venv）
 PYTHON ?= python3
 VENV   ?= .venv
@@ -52,7 +52,7 @@ $(VENV)/.browser: pyproject.toml | $(VENV)/.site
 
 # ---- 站点 ---------------------------------------------------------------------------
 # Sphinx 不会因扩展改了而重读课文：扩展有变化就从头建
-_build/.extensions: $(wildcard book/_ext/*) | $(VENV)/.site
+_build/.extensions: $(wildcard book/_ext/* book/_figures/*) | $(VENV)/.site
 	@rm -rf _build/html _build/.doctrees
 	@mkdir -p _build && touch $@
 

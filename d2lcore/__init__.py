@@ -7,7 +7,8 @@
   ``checkpoints`` 断点续训，``distributed`` 多进程，``devices`` 选设备，
   ``metrics`` 度量，``checks`` 自检；
 - 网络：``layers`` 从零写的层，``models`` 经典的卷积网络，``summary`` 网络的一览表；
-- 检测：``boxes`` 边界框，``anchors`` 锚框，``detection`` 由输出到结果与平均精度；
+- 检测：``boxes`` 边界框，``anchors`` 锚框，``detection`` 由输出到结果与平均精度，
+  ``multibox`` 多框检测的损失与预测，``regions`` 感兴趣区域；
 - 其他：``plotting`` 绘图，``d2l`` 与 d2l-zh 同名的函数（要用时才导入）。
 
 常用的名字可以直接从 ``d2lcore`` 导入，其余的从各模块导入。

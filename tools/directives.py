@@ -191,6 +191,15 @@ def _recipes(c: Converter, directive: Directive) -> str:
     return f"（换许多种子重跑的结果列在[本课的网页]({url})上。）"
 
 
+def _lab(c: Converter, directive: Directive) -> str:
+    """笔记本里不能操作：给出说明，并指向网页。"""
+    if not directive.body:
+        raise directive.error("互动图要有正文：不能操作时读者看的就是它。")
+    url = c.book.page_url(c.page.docname, f"lab-{directive.argument}")
+    body = c.convert(directive.body, directive.body_at)
+    return f"{body}\n\n（可以操作的互动图在[本课的网页]({url})上。）"
+
+
 def _quote(text: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
@@ -226,4 +235,5 @@ DIRECTIVES: dict[str, tuple[tuple[str, ...], Handler]] = {
     "solution-end": ((), _solution_end),
     "errata": ((), _errata),
     "recipes": ((), _recipes),
+    "lab": (("preset",), _lab),
 }

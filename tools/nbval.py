@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.book import ROOT, load_book
 from tools.kernel import NO_REAL_DATA, kernel_environment
 
-CELL_TIMEOUT = 300  # 秒；每格都该远快于此，超时说明卡住了
+CELL_TIMEOUT = 600  # 秒；每格都该远快于此，超时说明卡住了
 
 
 def data_environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """课文 ``.md`` 与执行过的孪生笔记本 ``.ipynb``。
 
 python -m tools.notebooks run [--all] [课 …]   重新执行有变化的课
+python -m tools.notebooks run --text [课 …]    只换文字、沿用输出，不执行
 python -m tools.notebooks check [课 …]         只检查：一致、按序执行、没有报错……
 python -m tools.notebooks cache                检查，再把输出交给站点（_build/.jupyter_cache）
 python -m tools.notebooks list [--twins]       按阅读顺序列出各课
@@ -30,7 +31,9 @@ def _run(book: Book, options: argparse.Namespace) -> int:
     from tools.run_lessons import run_lessons  # 建站环境没有内核，只有这条命令要用
 
     pages = find_lessons(book, options.lessons)
-    failures = run_lessons(open_workshop(book), pages, everything=options.all)
+    failures = run_lessons(
+        open_workshop(book), pages, everything=options.all, text_only=options.text
+    )
     return _report(failures)
 
 
@@ -87,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="命令")
     run = commands.add_parser("run", help="重新执行有变化的课")
     run.add_argument("--all", action="store_true", help="不管有没有变化，全部重新执行")
+    run.add_argument("--text", action="store_true", help="只换文字、沿用输出，不执行")
     run.add_argument("lessons", nargs="*", metavar="课", help="例如 linear/softmax-scratch")
     run.set_defaults(command=_run)
     check = commands.add_parser("check", help="检查孪生笔记本")

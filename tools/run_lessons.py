@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from tools.book import BookError, Page
 from tools.kernel import NO_REAL_DATA, RunError, execute, kernel_environment
 from tools.references import placed_cells
@@ -12,13 +14,17 @@ from tools.twin import REAL_DATA, Workshop, build_twin, code_cells, read_twin, w
 from tools.twin_checks import check_lesson, is_reusable
 
 
-def run_lessons(shop: Workshop, pages: list[Page], *, everything: bool) -> list[str]:
+def run_lessons(
+    shop: Workshop, pages: list[Page], *, everything: bool, text_only: bool = False
+) -> list[str]:
     """依次处理各课，返回失败的消息；一课失败不影响其余的课。"""
     failures: list[str] = []
     to_execute = []
     for page in pages:
         try:
-            if everything or not _refresh(shop, page):
+            if text_only:
+                _replace_text(shop, page)
+            elif everything or not _refresh(shop, page):
                 to_execute.append(page)
         except BookError as error:
             failures.append(str(error))
@@ -60,13 +66,28 @@ def _refresh(shop: Workshop, page: Page) -> bool:
     twin, wanted = read_twin(page.twin), build_twin(shop, page)
     if not is_reusable(twin, wanted):
         return False
+    _keep_outputs(shop, page, twin, wanted)
+    return True
+
+
+def _replace_text(shop: Workshop, page: Page) -> None:
+    """只换文字，库改了也不重跑；输出是旧库的，仍由 nbval 重跑比对，所以笔记本里记的库也不变。"""
+    if not page.twin.is_file():
+        raise BookError(f"{page.name} 还没有执行过，不能只换文字；请运行 make notebooks。")
+    twin, wanted = read_twin(page.twin), build_twin(shop, page)
+    wanted.metadata["d2lcore"]["library"] = twin.metadata.get("d2lcore", {}).get("library")
+    if not is_reusable(twin, wanted):
+        raise BookError(f"{page.name} 的代码改过，或没有完整执行过；请运行 make notebooks。")
+    _keep_outputs(shop, page, twin, wanted)
+
+
+def _keep_outputs(shop: Workshop, page: Page, twin: NotebookNode, wanted: NotebookNode) -> None:
     for old, new in zip(code_cells(twin), code_cells(wanted), strict=True):
         new.outputs, new.execution_count = old.outputs, old.execution_count
     if wanted != twin:
         write_twin(page.twin, wanted)
         print(f"{page.name}：只改了文字，沿用原来的输出。")
         _print_problems(shop, page)
-    return True
 
 
 def _execute(shop: Workshop, page: Page) -> float:

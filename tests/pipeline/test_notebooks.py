@@ -216,6 +216,23 @@ def test_changed_text_keeps_the_outputs(copy: TinyBook, monkeypatch: pytest.Monk
     assert check(copy) == 0
 
 
+def test_text_only_keeps_outputs_even_when_the_library_changed(
+    copy: TinyBook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executions = count_executions(monkeypatch)
+    edit_twin(copy, lambda twin: twin.metadata["d2lcore"].update(library="旧的"))
+    copy.lesson(LESSON.replace("文字", "改过的文字"))
+    assert run(copy, "--text") == 0
+    assert executions == []
+    twin = read_twin(copy.twin)
+    assert twin.metadata["d2lcore"]["library"] == "旧的"  # 输出是旧库的，照实记
+    assert check(copy) == 0
+    copy.lesson(LESSON.replace('"丙"', '"丁"'))
+    assert run(copy, "--text") == 1
+    assert executions == []
+    assert "代码改过" in capsys.readouterr().err
+
+
 def test_changed_code_is_executed(copy: TinyBook, monkeypatch: pytest.MonkeyPatch) -> None:
     executions = count_executions(monkeypatch)
     copy.lesson(LESSON.replace('"丙"', '"丁"'))
