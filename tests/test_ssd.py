@@ -74,7 +74,7 @@ def test_concat_rejects_bad_maps() -> None:
     with pytest.raises(ValueError, match=r"\(2, 10, 3, 3\).*width=4"):
         concat_predictions([torch.zeros(2, 8, 3, 3), torch.zeros(2, 10, 3, 3)], 4)
     with pytest.raises(ValueError, match="应是"):
-        concat_predictions([torch.zeros(8, 3, 3)], 4)
+        concat_predictions([torch.zeros(8, 4, 3)], 4)
 
 
 # ---- 整个网络 ------------------------------------------------------------------------------
@@ -115,6 +115,8 @@ def test_feature_sizes_are_those_of_the_maps(image_size: int) -> None:
 
 
 def test_other_configurations() -> None:
+    mixed = SSD(channels=(4, 8), extra=(12, 16), image_size=32)  # 各尺度的通道数不同
+    assert mixed(torch.rand(1, 1, 32, 32))[0].shape == (1, 4 * (64 + 16 + 4), 11)
     net = SSD(
         3, 2, image_size=64, channels=(4, 8), extra=(), sizes=[(0.3,)], ratios=(1.0, 2.0, 0.5)
     )
