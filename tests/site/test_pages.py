@@ -47,7 +47,7 @@ UNFOLD = """() => {
 # 伸出屏幕、又不在自己的滚动框里的元素：要么撑宽页面，要么被框裁掉而读不到
 WIDE = """[...document.querySelectorAll('.bd-article *')]
   .filter(e => e.getBoundingClientRect().right > 391
-    && !e.closest('pre, .tex, .pst-scrollable-table-container, .cell_output .output'))
+    && !e.closest('pre, .tex, .pst-scrollable-table-container, .lab-scroll, .cell_output .output'))
   .map(e => e.outerHTML.slice(0, 80)).slice(0, 5)"""
 
 
